@@ -1,0 +1,100 @@
+"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs` runs the others.
+
+Every install takes its versions from constraints.txt.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["tests", "lint"]
+
+HERE = Path(__file__).parent
+CONSTRAINTS = f"--constraint={HERE / 'constraints.txt'}"
+SHARED = HERE / ".nox" / "shared"
+HEAVY = ("accelerate", "codecarbon", "nvidia-ml-py", "tokenizers", "torch", "transformers")
+
+# Run outside the checkout, by the environment that the wheel was installed into.
+OPEN_A_JOURNAL = """
+import sys
+from pathlib import Path
+
+import llem
+from llem.journal.journal import Journal
+from llem.journal.reader import open_reader
+
+checkout, path = Path(sys.argv[1]), Path(sys.argv[2])
+assert checkout not in Path(llem.__file__).parents, f"{llem.__file__} is the checkout, not the wheel"
+Journal(path).close()
+with open_reader(path) as journal:
+    assert list(journal.rows()) == []
+print(f"created and opened a journal with {llem.__file__}")
+"""
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run the tests; what follows `--` goes to pytest."""
+    programs = shared_environment(session)
+    session.run(str(programs / "pytest"), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Check style, types and the direction of imports; what follows `--` goes to ruff."""
+    programs = shared_environment(session)
+    session.run(str(programs / "ruff"), "check", *session.posargs)
+    session.run(str(programs / "ruff"), "format", "--check", *session.posargs)
+    session.run(str(programs / "mypy"))
+    session.run(str(programs / "lint-imports"))
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it elsewhere, and open a journal with it: `migrations/` must be inside."""
+    session.install(CONSTRAINTS, "build", "setuptools")
+    with tempfile.TemporaryDirectory(prefix="llem-wheel-") as spare:
+        elsewhere = Path(spare)
+        # The source archive first, then the wheel from it: nothing is taken from the checkout by accident.
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", spare, *session.posargs)
+        (built,) = elsewhere.glob("*.whl")
+        session.run("python", "-m", "venv", str(elsewhere / "venv"))
+        programs = elsewhere / "venv" / "bin"
+        python = str(programs / "python")
+        session.run(python, "-m", "pip", "install", "-q", CONSTRAINTS, *light_dependencies(), external=True)
+        session.run(python, "-m", "pip", "install", "-q", "--no-deps", str(built), external=True)
+        session.chdir(elsewhere)
+        session.run(str(programs / "llem"), "--version", external=True)
+        script = ("-P", "-c", OPEN_A_JOURNAL, str(HERE), str(elsewhere / "journal.db"))
+        session.run(python, *script, external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    session.install(CONSTRAINTS, *light_dependencies(), *extra("docs"))
+    session.install("--no-deps", "-e", ".")
+    session.run("sphinx-build", "-W", "--keep-going", *session.posargs, "docs", "docs/_build/html")
+
+
+def shared_environment(session: nox.Session) -> Path:
+    """Return the programs of the environment of `tests` and `lint`: one with torch is 0.9 GB, so they share it."""
+    programs = SHARED / "bin"
+    if not (programs / "python").exists():
+        session.run(sys.executable, "-m", "venv", str(SHARED))
+    session.run(str(programs / "python"), "-m", "pip", "install", "-q", CONSTRAINTS, "-e", ".[test,lint]")
+    return programs
+
+
+def light_dependencies() -> list[str]:
+    """Return what llem needs, without what only workers and the recorder load."""
+    dependencies = nox.project.load_toml("pyproject.toml")["project"]["dependencies"]
+    return [dependency for dependency in dependencies if not dependency.startswith(HEAVY)]
+
+
+def extra(name: str) -> list[str]:
+    """Return the dependencies of one of the project's extras."""
+    return list(nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"][name])
