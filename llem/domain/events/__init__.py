@@ -1,0 +1,115 @@
+"""All events, joined in one union by their kind."""
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from llem.domain.errors import JournalError
+from llem.domain.events.base import Event, TrialEvent
+from llem.domain.events.plan import ExperimentPlanned, StudyPlanned
+from llem.domain.events.session import SessionEnded, SessionStarted, StudyCompleted
+from llem.domain.events.trial import (
+    ExperimentCompleted,
+    ExperimentFailed,
+    ExperimentInterrupted,
+    ExperimentRunning,
+    ExperimentSkipped,
+    Phase,
+    PhaseEntered,
+    ResultRejected,
+)
+
+AnyEvent = Annotated[
+    StudyPlanned
+    | ExperimentPlanned
+    | SessionStarted
+    | ExperimentRunning
+    | PhaseEntered
+    | ExperimentCompleted
+    | ExperimentFailed
+    | ExperimentInterrupted
+    | ExperimentSkipped
+    | ResultRejected
+    | SessionEnded
+    | StudyCompleted,
+    Field(discriminator="kind"),
+]
+
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+CURRENT_VERSION: dict[str, int] = {
+    cls.model_fields["kind"].default: cls.model_fields["v"].default
+    for cls in (
+        StudyPlanned,
+        ExperimentPlanned,
+        SessionStarted,
+        ExperimentRunning,
+        PhaseEntered,
+        ExperimentCompleted,
+        ExperimentFailed,
+        ExperimentInterrupted,
+        ExperimentSkipped,
+        ResultRejected,
+        SessionEnded,
+        StudyCompleted,
+    )
+}
+"""Each kind that this llem speaks, and the version of its form that it writes."""
+
+
+def require_known(kind: str, v: int, seq: int) -> None:
+    """Refuse an event that this llem does not know.
+
+    Raises:
+        JournalError: The kind is unknown, or its version is newer than this llem writes.
+    """
+    if v > CURRENT_VERSION.get(kind, 0):
+        raise JournalError(
+            f"Event {seq} is a {kind!r} of version {v}, which this llem does not know.",
+            remedy="A newer llem wrote this journal: upgrade llem to read it.",
+        )
+
+
+def parse_event(fields: dict[str, object], seq: int) -> AnyEvent:
+    """Return the typed event for the columns and data of one journal row.
+
+    Args:
+        fields: ``kind``, ``v``, ``trial``, ``attempt`` and the event's data, in one mapping.
+        seq: The row's number, for messages.
+
+    Raises:
+        JournalError: The event is unknown, too new, or not of its kind's form.
+    """
+    require_known(str(fields.get("kind")), int(str(fields.get("v"))), seq)
+    try:
+        return _ADAPTER.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise JournalError(
+            f"Event {seq} is no valid {fields.get('kind')!r}: {place}: {first['msg']}.",
+            remedy="The journal was damaged or written by something else; `llem study log --verify` says where.",
+        ) from None
+
+
+__all__ = [
+    "CURRENT_VERSION",
+    "AnyEvent",
+    "Event",
+    "ExperimentCompleted",
+    "ExperimentFailed",
+    "ExperimentInterrupted",
+    "ExperimentPlanned",
+    "ExperimentRunning",
+    "ExperimentSkipped",
+    "Phase",
+    "PhaseEntered",
+    "ResultRejected",
+    "SessionEnded",
+    "SessionStarted",
+    "StudyCompleted",
+    "StudyPlanned",
+    "TrialEvent",
+    "parse_event",
+    "require_known",
+]

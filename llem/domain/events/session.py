@@ -1,0 +1,59 @@
+"""Events about the lives of ``run`` and ``resume``."""
+
+from typing import Literal
+
+from llem.domain.events.base import Event
+from llem.domain.host import Host
+from llem.domain.sensing import SensorReport
+
+SessionEnd = Literal["finished", "interrupted", "study_deadline", "environment", "error"]
+
+
+class SessionStarted(Event):
+    """A session took the study's lock and looked at the machine.
+
+    Attributes:
+        command: ``run`` or ``resume``.
+        llem_version: The llem that runs it.
+        pid: Process id of the parent.
+        host: The machine.
+        sensors: What can be measured here, and why the rest cannot.
+    """
+
+    kind: Literal["session_started"] = "session_started"
+    v: Literal[1] = 1
+    command: Literal["run", "resume"]
+    llem_version: str
+    pid: int
+    host: Host
+    sensors: SensorReport
+
+
+class SessionEnded(Event):
+    """A session is over, and says why.
+
+    Attributes:
+        reason: Why it ended.
+        detail: The signal, deadline or error, in words.
+    """
+
+    kind: Literal["session_ended"] = "session_ended"
+    v: Literal[1] = 1
+    reason: SessionEnd
+    detail: str | None = None
+
+
+class StudyCompleted(Event):
+    """Every trial has ended: completed, failed or skipped.
+
+    Attributes:
+        completed: Trials with a result.
+        failed: Trials that failed.
+        skipped: Trials that were skipped.
+    """
+
+    kind: Literal["study_completed"] = "study_completed"
+    v: Literal[1] = 1
+    completed: int
+    failed: int
+    skipped: int

@@ -1,0 +1,107 @@
+"""What passes between the parent and a worker: the specification in, JSON lines out.
+
+Only the parent turns messages into events. A line that is no valid message is a fault of the worker.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from llem.domain.events.trial import Phase
+from llem.domain.model import Value
+from llem.domain.result import Measured
+from llem.domain.spec import ExperimentConfig
+
+MAX_MESSAGE_BYTES = 1_000_000
+PROTOCOL = 1
+
+
+class WorkerSpec(Value):
+    """What a worker is told, on its stdin.
+
+    Attributes:
+        protocol: Version of this exchange.
+        trial: The trial.
+        attempt: The attempt.
+        config: What to measure.
+        base_dir: Folder that relative paths start from.
+    """
+
+    protocol: int = PROTOCOL
+    trial: str
+    attempt: int
+    config: ExperimentConfig
+    base_dir: str
+
+
+class PhaseMessage(Value):
+    """The worker entered a phase, at ``t_ns`` on the monotonic clock."""
+
+    type: Literal["phase"] = "phase"
+    phase: Phase
+    t_ns: int
+
+
+class ProgressMessage(Value):
+    """The worker is alive, and this far within its phase.
+
+    Attributes:
+        done: Passes done in this phase.
+        fraction: Share of the phase that is done, as far as the worker can tell.
+    """
+
+    type: Literal["progress"] = "progress"
+    done: int
+    fraction: float | None = None
+
+
+class ResultMessage(Value):
+    """The measurement. The last message of a worker that succeeded."""
+
+    type: Literal["result"] = "result"
+    measured: Measured
+
+
+class ErrorMessage(Value):
+    """The worker failed, and knows why. Its last message.
+
+    Attributes:
+        error_type: Class of the exception, or one of llem's own types.
+        error_message: In words, with the remedy where there is one.
+        traceback: The worker's trace; None where the message says it all.
+    """
+
+    type: Literal["error"] = "error"
+    error_type: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=200)
+    error_message: str = Field(max_length=20_000)
+    traceback: str | None = Field(default=None, max_length=200_000)
+
+
+Message = Annotated[PhaseMessage | ProgressMessage | ResultMessage | ErrorMessage, Field(discriminator="type")]
+_ADAPTER: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+class InvalidMessageError(ValueError):
+    """A line is no message. The text says what was found."""
+
+
+def parse_message(line: bytes) -> Message:
+    """Return the message on one line of a worker's pipe.
+
+    Raises:
+        InvalidMessageError: The line is no JSON, or no message of this protocol.
+    """
+    try:
+        return _ADAPTER.validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        where = f" at {place}" if place else ""
+        raise InvalidMessageError(f"{first['msg']}{where}: {shown(line)}") from None
+
+
+def shown(raw: bytes, limit: int = 80) -> str:
+    """Return the start of ``raw`` as printable text: no control characters reach a screen or the journal."""
+    text = json.dumps(raw[:limit].decode("utf-8", "replace"))
+    return text + ("…" if len(raw) > limit else "")

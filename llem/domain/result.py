@@ -1,0 +1,286 @@
+"""What one trial gives: the worker's measurement, the energy figures, and the result file."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
+
+from llem.domain.host import Host
+from llem.domain.model import Value
+from llem.domain.sensing import Channel, Device, Provenance
+from llem.domain.spec import ExperimentConfig
+from llem.domain.statistics import Percentiles
+
+RESULT_SCHEMA_VERSION = 1
+
+
+class Window(Value):
+    """The measured window, in nanoseconds of the monotonic clock.
+
+    Attributes:
+        t0_ns: Devices synchronised, prompts tokenised: the first pass starts.
+        t1_ns: The last pass is over and devices are synchronised.
+        guard_start_ns: From here to ``t0_ns`` nothing was submitted, with the model loaded.
+        guard_end_ns: From ``t1_ns`` to here likewise.
+        anchor_monotonic_ns: A moment on the monotonic clock …
+        anchor_utc: … and the same moment in UTC.
+        passes: Whole passes over the workload inside the window.
+    """
+
+    t0_ns: int
+    t1_ns: int
+    guard_start_ns: int
+    guard_end_ns: int
+    anchor_monotonic_ns: int
+    anchor_utc: AwareDatetime
+    passes: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Window":
+        if not self.guard_start_ns <= self.t0_ns < self.t1_ns <= self.guard_end_ns:
+            raise ValueError("guard_start_ns <= t0_ns < t1_ns <= guard_end_ns does not hold")
+        return self
+
+    @property
+    def duration_s(self) -> float:
+        """Return the window's length in seconds."""
+        return (self.t1_ns - self.t0_ns) / 1e9
+
+
+class Work(Value):
+    """The work in one window, counted from token ids.
+
+    Attributes:
+        requests: Requests answered.
+        input_tokens: Prompt tokens, padding left out.
+        padding_tokens: Padding that filled batches of unequal prompts; computed on, but no work asked for.
+        output_tokens: Generated tokens, up to and with the end token where stops are natural.
+        asked_output_tokens: Output tokens that the configuration asks for (at most, where stops are natural).
+        prompts_sha256: Hash of the prompts' token ids: equal hashes mean equal input.
+        outputs_sha256: Hash of the generated token ids of one pass; None where no pass was timed.
+    """
+
+    requests: int = Field(ge=1)
+    input_tokens: int = Field(ge=1)
+    padding_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=1)
+    asked_output_tokens: int = Field(ge=1)
+    prompts_sha256: str
+    outputs_sha256: str | None
+
+
+class Latency(Value):
+    """Latencies in seconds, from passes timed apart from the energy window.
+
+    Attributes:
+        ttft_s: Time to first token, per batch.
+        itl_s: Inter-token latency: the gap before each later token, per batch and step.
+        tpot_s: Time per output token after the first, per batch.
+        end_to_end_s: Whole generation, per batch.
+        passes: Passes that were timed.
+    """
+
+    ttft_s: Percentiles | None
+    itl_s: Percentiles | None
+    tpot_s: Percentiles | None
+    end_to_end_s: Percentiles | None
+    passes: int
+
+
+class Memory(Value):
+    """Peak memory in bytes.
+
+    Attributes:
+        torch_allocated_bytes: Peak of torch's allocator over all used devices; None on a CPU.
+        torch_reserved_bytes: Peak that the allocator held; None on a CPU.
+        rss_bytes: Peak resident set of the worker since the model was loaded.
+    """
+
+    torch_allocated_bytes: int | None
+    torch_reserved_bytes: int | None
+    rss_bytes: int | None
+
+
+class ModelFacts(Value):
+    """The model as it was loaded.
+
+    Attributes:
+        parameters: Number of parameters.
+        weight_bytes: Bytes of parameters and buffers.
+        dtype: Data type of the parameters.
+        attn_implementation: Attention implementation in use.
+        devices: Devices in use: ``cpu``, or GPU UUIDs.
+        device_names: Their models.
+        tokenizer: ``model`` (its own) or ``bytes`` (byte-level, for a model without one).
+        revision: Commit of the hub snapshot.
+        weights_sha256: Hash of a local folder's files, or of random weights' configuration and seed.
+        unknown: Why ``revision`` or ``weights_sha256`` is None.
+    """
+
+    parameters: int
+    weight_bytes: int
+    dtype: str
+    attn_implementation: str | None
+    devices: tuple[str, ...] = Field(min_length=1)
+    device_names: tuple[str, ...]
+    tokenizer: Literal["model", "bytes"]
+    revision: str | None
+    weights_sha256: str | None
+    unknown: dict[str, str] = Field(default_factory=dict)
+
+
+class Flops(Value):
+    """Floating-point operations of one pass: counted, with the source; or None with the reason."""
+
+    per_pass: int | None
+    source: str | None
+    reason: str | None = None
+
+
+class Measured(Value):
+    """What a worker measured. Energy is not in it: the recorder reads the sensors."""
+
+    window: Window
+    work: Work
+    latency: Latency
+    memory: Memory
+    model: ModelFacts
+    flops: Flops
+    load_s: float
+    libraries: dict[str, str]
+    warmup_s: tuple[float, ...]
+
+
+class EnergyComponent(Value):
+    """The energy of one channel over the window.
+
+    Attributes:
+        channel: Where it was read.
+        energy_j: Joules, or None with ``reason``.
+        u_j: 95 % uncertainty from timing, in joules.
+        estimator: The arithmetic.
+        readings: Distinct readings in the window.
+        in_total: Whether it is part of ``energy_total_j``.
+        reason: Why ``energy_j`` is None.
+    """
+
+    channel: Channel
+    energy_j: float | None
+    u_j: float | None = None
+    estimator: str | None = None
+    readings: int = 0
+    in_total: bool = False
+    reason: str | None = None
+
+
+class Figures(Value):
+    """Every figure of a trial. A figure that is None has its reason in ``unknown``, and none is ever 0 for unknown.
+
+    Units are in the names: ``_j`` joules, ``_w`` watts, ``_s`` seconds. ``u_`` figures are 95 % uncertainties.
+    """
+
+    energy_total_j: float | None = None
+    energy_above_context_idle_j: float | None = None
+    energy_above_bare_idle_j: float | None = None
+    power_mean_w: float | None = None
+    power_context_idle_w: float | None = None
+    power_bare_idle_w: float | None = None
+    energy_per_output_token_j: float | None = None
+    energy_per_token_j: float | None = None
+    energy_per_request_j: float | None = None
+    energy_prefill_j: float | None = None
+    energy_decode_j: float | None = None
+    energy_load_j: float | None = None
+    u_energy_total_j: float | None = None
+    u_scale_j: float | None = None
+    cross_check_rel: float | None = None
+    duration_s: float
+    output_tokens_per_s: float
+    total_tokens_per_s: float
+    requests_per_s: float
+    flops: float | None = None
+    flops_per_j: float | None = None
+    unknown: dict[str, str]
+
+    @model_validator(mode="after")
+    def _every_null_has_its_reason(self) -> "Figures":
+        nulls = {name for name in type(self).model_fields if getattr(self, name) is None}
+        if nulls != set(self.unknown):
+            raise ValueError(f"null figures and reasons differ: {sorted(nulls ^ set(self.unknown))}")
+        return self
+
+
+class Finding(Value):
+    """A code and what it found: something that spoils a figure, or that its reader must know."""
+
+    code: str
+    message: str
+
+
+class Headline(Value):
+    """The few figures that tables and progress show; the whole lies in the result file.
+
+    Attributes:
+        provenance: Where the energy comes from; ``none`` when it is null.
+        boundary: What the energy covers.
+        energy_reason: Why the energy is null.
+    """
+
+    provenance: Provenance
+    boundary: str | None
+    energy_total_j: float | None
+    energy_per_output_token_j: float | None
+    energy_reason: str | None
+    output_tokens: int
+    output_tokens_per_s: float
+    duration_s: float
+    ttft_p50_s: float | None
+    itl_p50_s: float | None
+    peak_memory_bytes: int | None
+    invalid: tuple[str, ...] = ()
+
+
+class RecorderCost(Value):
+    """What measuring cost: the recorder's processor time while it recorded this trial."""
+
+    cpu_s: float
+    wall_s: float
+    edges: int
+
+
+class ExperimentResult(Value):
+    """The result file of one trial: every figure, with what it takes to judge and recompute it.
+
+    Attributes:
+        journal_seq: The last event before this result …
+        journal_hash: … and its hash: an anchor outside the journal, which a lost tail cannot follow.
+        validity: What makes the figures unfit for averages; empty is valid.
+        warnings: What a reader must know.
+    """
+
+    schema_version: int = RESULT_SCHEMA_VERSION
+    llem_version: str
+    study_name: str
+    study_design_hash: str
+    trial: str
+    attempt: int
+    session: int
+    cycle: int
+    config_hash: str
+    config_summary: dict[str, JsonValue]
+    config: ExperimentConfig
+    journal_seq: int
+    journal_hash: str
+    launcher: str
+    boundary: str | None
+    provenance: Provenance
+    estimator: str | None
+    figures: Figures
+    components: tuple[EnergyComponent, ...]
+    measured: Measured
+    host: Host
+    devices: tuple[Device, ...]
+    recorder: RecorderCost | None
+    samples_file: str | None
+    samples_sha256: str | None
+    validity: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]

@@ -1,0 +1,62 @@
+"""What a sensor says of itself, whatever reads it."""
+
+from typing import Literal
+
+from llem.domain.model import Value
+
+Provenance = Literal["counter", "sampled", "external", "modelled", "none"]
+ChannelKind = Literal["energy_j", "power_w"]
+
+
+class Channel(Value):
+    """One figure that a sensor reads again and again.
+
+    Attributes:
+        id: Unique among the channels of a session, such as ``nvml/GPU-…/energy``.
+        sensor: The sensor's name.
+        device: What is measured, by a lasting name: a GPU's UUID, a RAPL zone.
+        boundary: What part of the machine it covers (``gpu``, ``cpu_package``, ``dram``, ``cpu``, ``ram``).
+        kind: ``energy_j``, a cumulative counter in joules, or ``power_w``, a power in watts.
+        provenance: Where the figure comes from. A modelled one never enters a measured total.
+        wraps_at_j: The counter starts again from 0 after this many joules; None if it does not.
+        note: What a reader must know of it.
+    """
+
+    id: str
+    sensor: str
+    device: str
+    boundary: str
+    kind: ChannelKind
+    provenance: Provenance
+    wraps_at_j: float | None = None
+    note: str | None = None
+
+
+class UnavailableSensor(Value):
+    """A sensor that cannot be read here, why, and what would mend it."""
+
+    sensor: str
+    reason: str
+    remedy: str
+
+
+class Device(Value):
+    """A device that a sensor knows, and the facts that spoil or settle comparisons.
+
+    Attributes:
+        id: Its lasting name.
+        name: Its model.
+        facts: What the sensor says of it (driver, power limit, persistence, MIG, …); null is unknown.
+    """
+
+    id: str
+    name: str
+    facts: dict[str, str | int | float | bool | None]
+
+
+class SensorReport(Value):
+    """What can be measured on this machine, and why the rest cannot."""
+
+    channels: tuple[Channel, ...] = ()
+    devices: tuple[Device, ...] = ()
+    unavailable: tuple[UnavailableSensor, ...] = ()

@@ -1,0 +1,212 @@
+"""What a user may ask for: one experiment's configuration, and the plan of repetition around it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from llem.domain.model import Value
+
+DType = Literal["auto", "float32", "float16", "bfloat16"]
+OrderKind = Literal["blocks", "sequential"]
+
+# Strict, so that `yes` or "4" is told as a mistake and not taken for a number.
+Integer = Annotated[int, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, gt=0)]
+CountOrZero = Annotated[int, Field(strict=True, ge=0)]
+Seconds = Annotated[float, Field(strict=True, gt=0)]
+SecondsOrZero = Annotated[float, Field(strict=True, ge=0)]
+Switch = Annotated[bool, Field(strict=True)]
+
+STUDY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+class ModelConfig(BaseModel):
+    """A model from a configuration, with random weights: no download, any architecture and size.
+
+    Every key beside ``config`` and ``seed`` is passed to the architecture's configuration unchanged.
+
+    Attributes:
+        config: The architecture as transformers names it (``llama``, ``gpt2``, ``qwen3``, …).
+        seed: Seed of the random weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    __pydantic_extra__: dict[str, JsonValue]
+
+    config: str = Field(min_length=1)
+    seed: Integer = 0
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """Return the architecture's own keys, as the study gives them."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class SyntheticPrompts(Value):
+    """Random token ids: exact lengths, no file. Not a proxy for text where operand values matter.
+
+    Attributes:
+        count: Prompts per pass.
+        input_tokens: Tokens of each prompt.
+        seed: Seed of the ids.
+    """
+
+    source: Literal["synthetic"] = "synthetic"
+    count: Count = 8
+    input_tokens: Count = 128
+    seed: Integer = 0
+
+
+class JsonlPrompts(Value):
+    """Text prompts from a JSON-lines file.
+
+    Attributes:
+        path: The file; relative to the study file.
+        field: The key that holds the text.
+        count: How many lines to use; all where left out.
+        order: ``file``, or ``shuffled`` by ``seed``.
+        seed: Seed of ``shuffled``.
+        input_tokens: Cut every prompt to exactly this many tokens (a shorter prompt is an error, so
+            that the work is the same in every cell); the text's own length where left out.
+        sha256: Content hash of the file, filled in when the study is planned and checked by the worker.
+    """
+
+    source: Literal["jsonl"]
+    path: str = Field(min_length=1)
+    field: str = Field(default="text", min_length=1)
+    count: Count | None = None
+    order: Literal["file", "shuffled"] = "file"
+    seed: Integer = 0
+    input_tokens: Count | None = None
+    sha256: str | None = None
+
+
+Prompts = Annotated[SyntheticPrompts | JsonlPrompts, Field(discriminator="source")]
+
+
+class Generation(Value):
+    """What each request generates. Sampling options are named as transformers names them.
+
+    Attributes:
+        output_tokens: New tokens per request: exactly, or at most with ``stop: natural``.
+        stop: ``forced`` generates exactly ``output_tokens``; ``natural`` lets the model end earlier.
+        do_sample: Sample instead of greedy decoding.
+        temperature: Sampling temperature; the engine's own default where left out.
+        top_k: Sample among the k most likely tokens.
+        top_p: Sample among the most likely tokens that together reach this probability.
+        seed: Seed of the sampling.
+    """
+
+    output_tokens: Count = 64
+    stop: Literal["forced", "natural"] = "forced"
+    do_sample: Switch = False
+    temperature: Annotated[float, Field(strict=True, gt=0)] | None = None
+    top_k: Count | None = None
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+    seed: Integer = 0
+
+    @model_validator(mode="after")
+    def _sampling_options_need_sampling(self) -> "Generation":
+        given = [name for name in ("temperature", "top_k", "top_p") if getattr(self, name) is not None]
+        if given and not self.do_sample:
+            raise ValueError(f"{' and '.join(given)} would have no effect without 'do_sample: true'")
+        return self
+
+
+class Measurement(Value):
+    """How one trial is measured.
+
+    Attributes:
+        sensors: Sensors to read, by name; ``auto`` takes every one that works here.
+        warmup_passes: Whole passes over the workload before the window opens.
+        min_window_s: The window repeats the workload for at least this long.
+        min_passes: … and for at least this many whole passes.
+        guard_s: Idle time before and after the window, with the model loaded.
+        latency_passes: Passes timed token by token after the window, where the timing cannot disturb it.
+        count_flops: Count floating-point operations in one extra pass before the warm-up.
+    """
+
+    sensors: Literal["auto"] | tuple[str, ...] = "auto"
+    warmup_passes: CountOrZero = 2
+    min_window_s: SecondsOrZero = 10.0
+    min_passes: Count = 3
+    guard_s: SecondsOrZero = 0.7
+    latency_passes: CountOrZero = 1
+    count_flops: Switch = True
+
+
+class ExperimentConfig(Value):
+    """One resolved experiment: all that can change what is measured.
+
+    Attributes:
+        model: A local folder (relative to the study file), a hub id, or a configuration with random weights.
+        engine: The engine's name.
+        dtype: Data type of weights and arithmetic; ``auto`` is the checkpoint's own.
+        batch_size: Requests that are generated together.
+        prompts: Where the input comes from.
+        generation: What each request generates.
+        measurement: How the trial is measured.
+        engine_options: The engine's own section, validated by the engine's options model, defaults filled in.
+    """
+
+    model: ModelConfig | Annotated[str, Field(min_length=1)]
+    engine: str = "transformers"
+    dtype: DType = "auto"
+    batch_size: Count = 1
+    prompts: Prompts = SyntheticPrompts()
+    generation: Generation = Generation()
+    measurement: Measurement = Measurement()
+    engine_options: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _prompts_fill_a_batch(self) -> "ExperimentConfig":
+        if self.prompts.count is not None and self.prompts.count < self.batch_size:
+            raise ValueError(f"prompts.count ({self.prompts.count}) is less than batch_size ({self.batch_size})")
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """Return a short name for people and file names: the last part of a path or id."""
+        if isinstance(self.model, ModelConfig):
+            return f"{self.model.config}-random"
+        return self.model.rstrip("/").rsplit("/", 1)[-1] or "model"
+
+
+class Limits(Value):
+    """Deadlines, by the monotonic clock.
+
+    Attributes:
+        trial_s: A trial that takes longer is ended and recorded as failed.
+        study_s: A session that takes longer is ended; what is left stays pending and can be resumed.
+    """
+
+    trial_s: Seconds = 3600.0
+    study_s: Seconds | None = None
+
+
+class Repetition(Value):
+    """The plan of repetition.
+
+    Attributes:
+        cycles: How often each experiment is run.
+        order: ``blocks`` (each cycle runs every experiment once, in an order drawn anew) or ``sequential``.
+        seed: Seed of the order; derived from the experiments where left out.
+    """
+
+    cycles: Count = 5
+    order: OrderKind = "blocks"
+    seed: Integer | None = None
+
+
+class StudySettings(Repetition):
+    """What a study says beside its experiments.
+
+    Attributes:
+        name: Names the study and its folder: letters, digits, dot, dash and underscore.
+        limits: Deadlines.
+        sweep: Dotted key → values; every combination becomes an experiment.
+    """
+
+    name: str = Field(pattern=STUDY_NAME_PATTERN)
+    limits: Limits = Limits()
+    sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field(default_factory=dict)

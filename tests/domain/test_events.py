@@ -1,0 +1,171 @@
+from typing import get_args
+
+import pytest
+from pydantic import ValidationError
+
+from llem.domain.errors import JournalError
+from llem.domain.events import (
+    CURRENT_VERSION,
+    AnyEvent,
+    ExperimentCompleted,
+    ExperimentFailed,
+    ExperimentInterrupted,
+    ExperimentRunning,
+    ExperimentSkipped,
+    PhaseEntered,
+    ResultRejected,
+    SessionEnded,
+    SessionStarted,
+    StudyCompleted,
+    parse_event,
+)
+from llem.domain.row import chain_hash
+from llem.domain.sensing import SensorReport, UnavailableSensor
+
+KINDS = {
+    "study_planned",
+    "experiment_planned",
+    "session_started",
+    "experiment_running",
+    "phase_entered",
+    "experiment_completed",
+    "experiment_failed",
+    "experiment_interrupted",
+    "experiment_skipped",
+    "result_rejected",
+    "session_ended",
+    "study_completed",
+}
+UNION = get_args(get_args(AnyEvent)[0])
+
+
+@pytest.fixture(scope="session")
+def every_event(make):
+    """Return one event of each kind, every optional field filled."""
+    study, experiment, *_ = make.plan()
+    report = SensorReport(
+        channels=(make.channel(wraps_at_j=262143.328850),),
+        unavailable=(UnavailableSensor(sensor="rapl", reason="hidden", remedy="bare metal"),),
+    )
+    about = {"trial": "e0_c1", "attempt": 2}
+    events = [
+        study,
+        experiment,
+        SessionStarted(command="run", llem_version="0.1", pid=1, host=make.host(), sensors=report),
+        ExperimentRunning(**about, log_file="logs/e0_c1_a2.log", launcher="local"),
+        PhaseEntered(**about, phase="warmup", t_ns=123),
+        ExperimentCompleted(
+            **about,
+            result_file="r.json",
+            result_sha256=make.sha,
+            samples_file="s.jsonl.gz",
+            samples_sha256=make.sha,
+            headline=make.headline(),
+        ),
+        ExperimentFailed(
+            **about,
+            error_type="OutOfMemory",
+            error_message="too big: “é\n\x1b”",
+            phase="load",
+            exit_code=1,
+            signal="SIGKILL",
+            traceback="Traceback …",
+        ),
+        ExperimentInterrupted(**about, reason="SIGTERM", phase="measure"),
+        ExperimentSkipped(trial="e0_c1", reason="does not fit"),
+        ResultRejected(**about, file="results/r.json", reason="the file is missing"),
+        SessionEnded(reason="interrupted", detail="SIGINT"),
+        StudyCompleted(completed=3, failed=1, skipped=0),
+    ]
+    return {event.kind: event for event in events}
+
+
+def test_the_kinds_are_those_of_the_design_and_all_are_listed_with_their_version():
+    assert {cls.model_fields["kind"].default for cls in UNION} == KINDS
+    assert {cls.model_fields["kind"].default: cls.model_fields["v"].default for cls in UNION} == CURRENT_VERSION
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_event_comes_back_from_its_row_as_it_went_in(make, every_event, kind):
+    event = every_event[kind]
+    row = make.chain().append(event)
+    assert row.event() == event
+    assert type(row.event()) is type(event)
+    assert (row.kind, row.v, row.trial, row.attempt) == (kind, event.v, event.trial, event.attempt)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_routes_the_fold_is_stored_in_columns_only(every_event, kind):
+    assert not {"kind", "v", "trial", "attempt"} & set(every_event[kind].data())
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_event_cannot_be_changed(every_event, kind):
+    with pytest.raises(ValidationError, match="frozen"):
+        every_event[kind].v = 2
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_event_with_an_unknown_key_is_refused(every_event, kind):
+    fields = {**every_event[kind].model_dump(mode="json"), "surprise": 1}
+    with pytest.raises(JournalError, match="surprise"):
+        parse_event(fields, 5)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_event_of_a_newer_form_is_refused_with_the_advice_to_upgrade(every_event, kind):
+    fields = {**every_event[kind].model_dump(mode="json"), "v": CURRENT_VERSION[kind] + 1}
+    with pytest.raises(JournalError, match=rf"Event 7 is a '{kind}' of version 2.*upgrade llem") as refused:
+        parse_event(fields, 7)
+    assert refused.value.exit_code == 3
+
+
+def test_an_event_of_an_unknown_kind_is_refused_with_the_advice_to_upgrade():
+    with pytest.raises(JournalError, match=r"Event 9 is a 'gpu_melted' of version 1.*upgrade llem"):
+        parse_event({"kind": "gpu_melted", "v": 1}, 9)
+
+
+def test_an_event_without_a_field_names_the_field():
+    with pytest.raises(JournalError, match=r"Event 3 is no valid 'session_ended': session_ended\.reason"):
+        parse_event({"kind": "session_ended", "v": 1}, 3)
+
+
+@pytest.mark.parametrize("attempt", [0, -1, None])
+def test_an_attempt_is_counted_from_one(attempt):
+    with pytest.raises(ValidationError):
+        ExperimentRunning(trial="t", attempt=attempt, log_file="l", launcher="local")
+
+
+@pytest.mark.parametrize("sha256", ["", "a" * 63, "A" * 64, "g" * 64, "a" * 64 + "\n"])
+def test_a_result_is_named_with_a_whole_hash(make, sha256):
+    with pytest.raises(ValidationError):
+        ExperimentCompleted(trial="t", attempt=1, result_file="r", result_sha256=sha256, headline=make.headline())
+
+
+@pytest.mark.parametrize("data", ["[]", "1", "null", "not json", '{"reason": "finished", "detail": NaN}'])
+def test_a_row_whose_data_is_no_such_event_is_a_journal_error(make, data):
+    row = make.chain().append(SessionEnded(reason="finished"))._replace(data=data)
+    with pytest.raises(JournalError):
+        row.event()
+
+
+def test_the_hash_of_a_row_covers_every_column(make):
+    chain = make.chain()
+    chain.append(SessionEnded(reason="finished"))
+    row = chain.append(PhaseEntered(trial="t", attempt=1, phase="load", t_ns=1))
+    assert row.hash == row.expected_hash()
+    for column, value in row._asdict().items():
+        if column != "hash":
+            changed = row._replace(**{column: value + 1 if isinstance(value, int) else value + "x"})
+            assert changed.expected_hash() != row.hash, column
+
+
+def test_columns_that_run_together_have_different_hashes():
+    one = chain_hash(1, "t", 1, "ab", 1, "c", 1, "{}", "genesis")
+    other = chain_hash(1, "t", 1, "a", 1, "bc", 1, "{}", "genesis")
+    assert one != other
+
+
+def test_a_literal_row_has_the_same_hash_in_every_release():
+    found = chain_hash(1, "2026-01-02T03:04:05.000006Z", 1, "session_ended", 1, None, None, '{"a":"é"}', "genesis")
+    assert found == "f448204708d22212664bb193c7f0a95d81a88bbb857ed8d1277da337a3054f07"
