@@ -1,0 +1,180 @@
+"""The writer of a journal: durable, gapless, chained appends."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llem.domain.errors import JournalError
+from llem.domain.events import Event
+from llem.domain.row import COLUMNS, GENESIS, Row, chain_hash
+from llem.journal import schema
+
+WAL_PAGES = 128
+INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a UTC time as text with microseconds, which sorts as the times do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Journal:
+    """The journal of one study, open for appending. The caller holds the study's lock.
+
+    An append that returned survives SIGKILL and power loss: write-ahead log, ``synchronous=FULL``.
+
+    Args:
+        path: ``journal.db``; created where missing, brought forward where older.
+        now: The clock that stamps events.
+
+    Raises:
+        JournalError: The file is damaged, foreign or too new, or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = utc_now) -> None:
+        schema.migrate(path)
+        self.path = path
+        self._now = now
+        try:
+            # Autocommit: each INSERT is a transaction of its own unless `append_all` opens one.
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # kept per connection, not in the file
+            self._presize_wal()
+            last = self._db.execute(f"SELECT {COLUMNS} FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        except sqlite3.Error as error:
+            raise _cannot_write(path, error) from error
+        self._seq: int = last[0] if last else 0
+        self._hash: str = last[-1] if last else GENESIS
+        self.session: int = last[2] if last else 1
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last event."""
+        return self._seq, self._hash
+
+    def append(self, event: Event) -> Row:
+        """Append one event and return its row once it is durable.
+
+        Raises:
+            JournalError: It could not be written. What was appended before is intact.
+        """
+        return self.append_all((event,))[0]
+
+    def append_all(self, events: Sequence[Event]) -> list[Row]:
+        """Append several events in one transaction: all of them or none.
+
+        Raises:
+            JournalError: They could not be written.
+        """
+        seq, last_hash = self._seq, self._hash
+        rows = []
+        for event in events:
+            seq += 1
+            stored = (
+                seq,
+                utc_text(self._now()),
+                self.session,
+                event.kind,
+                event.v,
+                event.trial,
+                event.attempt,
+                _json_text(event),
+                last_hash,
+            )
+            last_hash = chain_hash(*stored)
+            rows.append(Row(*stored, last_hash))
+        try:
+            if len(rows) == 1:
+                self._db.execute(INSERT, rows[0])
+            else:
+                with self._transaction():
+                    self._db.executemany(INSERT, rows)
+        except sqlite3.Error as error:
+            raise _cannot_write(self.path, error) from error
+        self._seq, self._hash = seq, last_hash
+        return rows
+
+    def rows(self, after: int = 0) -> Iterator[Row]:
+        """Yield the rows after event number ``after``, in order."""
+        query = f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq"
+        return map(Row._make, self._db.execute(query, (after,)))
+
+    def seal(self) -> bool:
+        """Fold the write-ahead log into the file, so that it can be copied and read from a read-only folder.
+
+        Return whether it is sealed: readers that have it open now prevent it, and lose nothing.
+        """
+        try:
+            self._db.execute("PRAGMA busy_timeout=200")  # a reader that stays must not hold up the end of a study
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (mode,) = self._db.execute("PRAGMA journal_mode=DELETE").fetchone()
+        except sqlite3.Error:
+            return False
+        return bool(mode == "delete")
+
+    def close(self) -> None:
+        """Close the journal. The last one to close it folds the write-ahead log into the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._db)
+
+    def _presize_wal(self) -> None:
+        (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
+        self._db.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        self._db.execute(
+            "INSERT OR REPLACE INTO wal_reserve (id, filling) VALUES (1, zeroblob(?))",
+            (WAL_PAGES * page_bytes,),
+        )
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK on an error."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._db.execute("COMMIT")
+        elif self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+
+def _json_text(event: Event) -> str:
+    """Return an event's data as it is stored; keys keep their order, which people read."""
+    return json.dumps(event.data(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _cannot_write(path: Path, error: sqlite3.Error) -> JournalError:
+    return JournalError(
+        f"The journal {path} cannot be written: {error}.",
+        remedy=(
+            "Check that the disk has space and the folder is writable, then run `llem study resume`: "
+            "everything recorded so far is kept."
+        ),
+    )

@@ -1,0 +1,114 @@
+"""One writer per study: a lock that the kernel releases when its holder dies, however it dies."""
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llem.domain.errors import JournalLockedError, StudyError
+from llem.domain.model import Value
+
+
+class LockHolder(Value):
+    """Who holds a study's lock: enough to find the process, and to know a stale record."""
+
+    pid: int
+    host: str
+    boot_id: str
+    started_at: str
+
+
+class StudyLock:
+    """The exclusive lock on a study folder, for the life of a session.
+
+    ``flock`` on a file of its own: readers of the journal are never in its way, and the kernel lets go of
+    it when the process ends. Children must not inherit the descriptor, so it is close-on-exec.
+
+    Args:
+        path: The lock file, created where missing and left in place afterwards.
+        holder: Written into the file, so that whoever is refused can be told who holds it.
+
+    Raises:
+        JournalLockedError: Another session holds it.
+        StudyError: The lock file cannot be written.
+    """
+
+    def __init__(self, path: Path, holder: LockHolder) -> None:
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise StudyError(
+                f"The study's lock {path} cannot be opened: {error.strerror}.",
+                remedy="Make the study folder writable, then try again.",
+            ) from error
+        if not _acquired(self._fd):
+            os.close(self._fd)
+            raise _locked_error(path)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, holder.model_dump_json().encode(), 0)
+
+    def release(self) -> None:
+        """Let go of the lock. Closing the descriptor is what releases it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _acquired(fd: int) -> bool:
+    # A reader that asks `is_locked` holds the lock for microseconds: a few tries tell it from a session.
+    for _ in range(5):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a session holds the lock now. A folder that cannot be asked counts as free."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def lock_holder(path: Path) -> LockHolder | None:
+    """Return who wrote the lock file last; None where that cannot be read."""
+    try:
+        return LockHolder.model_validate(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def _locked_error(path: Path) -> JournalLockedError:
+    holder = lock_holder(path)
+    who = (
+        f"process {holder.pid} on {holder.host}, since {holder.started_at}"
+        if holder
+        else "a process that left no name"
+    )
+    return JournalLockedError(
+        f"The study in {path.parent} is being run by another session: {who}.",
+        remedy="Watch it with `llem study log --follow`, or end that process and resume.",
+    )

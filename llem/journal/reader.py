@@ -1,0 +1,117 @@
+"""Reading a journal, whoever else reads or writes it, from writable and read-only folders alike."""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llem.domain.errors import InputError, JournalError
+from llem.domain.row import COLUMNS, Row
+from llem.journal import schema
+
+
+@contextmanager
+def open_reader(path: Path) -> Iterator["JournalReader"]:
+    """Open the journal at ``path`` for reading; several readers and one writer never wait for each other.
+
+    A journal without a write-ahead log is read as it lies, also from a read-only folder. One with a log is
+    read through it; where the folder forbids that, a copy is read.
+
+    Raises:
+        InputError: There is no journal.
+        JournalError: It is damaged, foreign or too new.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path.parent} is no study: it holds no {path.name}.",
+            remedy="Give the folder that `llem study run` made; it is named {name}_{time}.",
+        )
+    with tempfile.TemporaryDirectory(prefix="llem-") as spare:
+        connection = _connect(path, Path(spare))
+        try:
+            if not schema.checked_version(connection, path):
+                raise no_plan(path.parent)
+            yield JournalReader(connection, path)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _damaged(path, error) from error
+        finally:
+            connection.close()
+
+
+def no_plan(folder: Path) -> JournalError:
+    """Return the error for a study whose journal holds no plan."""
+    return JournalError(
+        f"The journal in {folder} holds no plan: its session ended before the plan was recorded, or it was emptied.",
+        remedy="If there are results beside it, restore journal.db from a backup; if not, nothing was measured: "
+        "run the study again.",
+    )
+
+
+class JournalReader:
+    """An open journal, for reading."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    def rows(self, after: int = 0, *, trial: str | None = None, kind: str | None = None) -> Iterator[Row]:
+        """Yield rows in order: those after number ``after``, of one trial, of one kind.
+
+        Raises:
+            JournalError: The file is damaged.
+        """
+        query = f"SELECT {COLUMNS} FROM events WHERE seq > ?"
+        values: list[object] = [after]
+        for column, value in (("trial", trial), ("kind", kind)):
+            if value is not None:
+                query += f" AND {column} = ?"
+                values.append(value)
+        try:
+            yield from map(Row._make, self._db.execute(query + " ORDER BY seq", values))
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _damaged(self.path, error) from error
+
+    def integrity(self) -> list[str]:
+        """Return what SQLite's own check finds wrong; nothing where the file is sound."""
+        try:
+            found = [str(line) for (line,) in self._db.execute("PRAGMA integrity_check")]
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            return [str(error)]
+        return [] if found == ["ok"] else found
+
+
+def _connect(path: Path, spare: Path) -> sqlite3.Connection:
+    """Open read-only: as it lies without a log, through the log, or a copy where the folder allows neither."""
+    log = path.with_name(path.name + "-wal")
+    uri = path.absolute().as_uri()
+    attempts = [f"{uri}?mode=ro"] if log.exists() and log.stat().st_size else [f"{uri}?immutable=1"]
+    try:
+        return _opened(attempts[0])
+    except (sqlite3.Error, UnicodeDecodeError):
+        copy = spare / path.name
+        try:
+            for file in (path, log):
+                if file.exists():
+                    shutil.copyfile(file, copy.with_name(file.name))
+            return _opened(copy.as_uri() + "?mode=rw")
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+            raise _damaged(path, error) from error
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=10)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except (sqlite3.Error, UnicodeDecodeError):  # SQLite's own messages may quote damaged text
+        connection.close()
+        raise
+    return connection
+
+
+def _damaged(path: Path, error: Exception) -> JournalError:
+    return JournalError(
+        f"The journal {path} cannot be read: {error}.",
+        remedy="It is damaged or is no journal. `llem study log FOLDER --verify` says what is left of it.",
+    )
