@@ -1,0 +1,247 @@
+"""The fold of a study's events into its manifest."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from llem.domain.errors import JournalError
+from llem.domain.events import require_known
+from llem.domain.manifest import ExperimentManifestEntry, StudyManifest, StudyStatus, TrialStatus
+from llem.domain.row import Row
+
+Payload = dict[str, Any]
+
+
+@dataclass(slots=True)
+class TrialState:
+    """What the fold knows of one trial."""
+
+    trial: str
+    index: int
+    cycle: int
+    config_hash: str
+    config_summary: dict[str, Any]
+    planned_file: str
+    status: TrialStatus = "pending"
+    result_file: str | None = None
+    result_sha256: str | None = None
+    samples_file: str | None = None
+    samples_sha256: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    attempts: int = 0
+    phase: str | None = None
+    headline: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class ManifestFold:
+    """Folds rows, one after the other, into the state of a study.
+
+    Columns route the fold and data is parsed only where it is needed; ``manifest()`` validates the whole
+    once. Kinds that say nothing about the manifest pass; kinds that this llem does not know are refused.
+    """
+
+    study: Payload | None = None
+    trials: dict[str, TrialState] = field(default_factory=dict)
+    started_at: str | None = None
+    completed_at: str | None = None
+    session: int = 0
+    session_open: bool = False
+    finished: bool = False
+    seq: int = 0
+    hash: str = ""
+    version: str = ""
+
+    def apply(self, row: Row) -> None:
+        """Take in the next row.
+
+        Raises:
+            JournalError: The row is of a kind or version that this llem does not know, or does not fit the
+                plan before it.
+        """
+        require_known(row.kind, row.v, row.seq)
+        step = _STEPS.get(row.kind)
+        if step is not None:
+            try:
+                step(self, row)
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalError(
+                    f"Event {row.seq} ({row.kind}) does not fit the events before it: {error!r}.",
+                    remedy="The journal is damaged: `llem study log FOLDER --verify` says where.",
+                ) from error
+        self.seq, self.hash = row.seq, row.hash
+
+    def apply_all(self, rows: Iterable[Row]) -> "ManifestFold":
+        """Take in all of ``rows`` and return this fold."""
+        for row in rows:
+            self.apply(row)
+        return self
+
+    def lay_to_rest(self) -> None:
+        """Take note that the last session is over though no event says so: its process is gone.
+
+        For readers only. The writer records ``experiment_interrupted`` instead, so that the journal knows.
+        """
+        self.session_open = False
+        for state in self.trials.values():
+            if state.status == "running":
+                state.status, state.error_type = "interrupted", "Interrupted"
+                state.error_message = "found running in a session that is over"
+
+    def in_order(self) -> list[TrialState]:
+        """Return the trials in the order in which the plan runs them."""
+        if self.study is None:
+            return []
+        by_place = {(state.index, state.cycle): state for state in self.trials.values()}
+        return [
+            by_place[place]
+            for cycle, block in enumerate(self.study["blocks"], start=1)
+            for place in ((index, cycle) for index in block)
+            if place in by_place
+        ]
+
+    def count(self, status: TrialStatus) -> int:
+        """Return how many trials stand at ``status``."""
+        return sum(state.status == status for state in self.trials.values())
+
+    def status(self) -> StudyStatus:
+        """Return where the study stands."""
+        if self.session_open:
+            return "running"
+        if not self.finished:
+            return "interrupted" if self.session else "planned"
+        done = self.count("completed")
+        return "completed" if done == len(self.trials) else "partial" if done else "failed"
+
+    def manifest(self) -> StudyManifest | None:
+        """Return the manifest; None while no plan has been recorded."""
+        if self.study is None:
+            return None
+        return StudyManifest.model_validate(
+            {
+                "study_name": self.study["study_name"],
+                "study_design_hash": self.study["study_design_hash"],
+                "llem_version": self.version,
+                "status": self.status(),
+                "started_at": self.started_at,
+                "completed_at": self.completed_at,
+                "total_experiments": len(self.trials),
+                **{status: self.count(status) for status in _COUNTED},
+                "journal_seq": self.seq,
+                "journal_hash": self.hash,
+                "experiments": tuple(_entry(state) for state in self.in_order()),
+            }
+        )
+
+
+_COUNTED: tuple[TrialStatus, ...] = ("pending", "running", "completed", "failed", "interrupted", "skipped")
+
+
+def trial_id(label: str, cycle: int) -> str:
+    """Return the name of a trial: the experiment's label and the cycle."""
+    return f"{label}_c{cycle}"
+
+
+def _entry(state: TrialState) -> ExperimentManifestEntry:
+    return ExperimentManifestEntry.model_validate(
+        {name: getattr(state, name) for name in ExperimentManifestEntry.model_fields}
+    )
+
+
+def _study_planned(fold: ManifestFold, row: Row) -> None:
+    fold.study = row.payload()
+    fold.version = fold.study["llem_version"]
+
+
+def _experiment_planned(fold: ManifestFold, row: Row) -> None:
+    data = row.payload()
+    for cycle, result_file in enumerate(data["result_files"], start=1):
+        trial = trial_id(data["label"], cycle)
+        fold.trials[trial] = TrialState(
+            trial, data["index"], cycle, data["config_hash"], data["config_summary"], result_file
+        )
+
+
+def _session_started(fold: ManifestFold, row: Row) -> None:
+    fold.version = row.payload()["llem_version"]
+    fold.started_at = fold.started_at or row.recorded_at
+    fold.completed_at = None
+    fold.session, fold.session_open, fold.finished = row.session, True, False
+
+
+def _session_ended(fold: ManifestFold, row: Row) -> None:
+    fold.session_open = False
+
+
+def _study_completed(fold: ManifestFold, row: Row) -> None:
+    fold.finished, fold.completed_at = True, row.recorded_at
+
+
+def _running(fold: ManifestFold, row: Row) -> None:
+    state = _trial(fold, row)
+    state.status, state.attempts = "running", max(state.attempts, row.attempt or 0)
+    state.started_at, state.completed_at, state.phase = row.recorded_at, None, "start"
+    state.error_type = state.error_message = None
+
+
+def _phase_entered(fold: ManifestFold, row: Row) -> None:
+    _trial(fold, row).phase = row.payload()["phase"]
+
+
+def _completed(fold: ManifestFold, row: Row) -> None:
+    state, data = _trial(fold, row), row.payload()
+    state.status, state.completed_at, state.phase = "completed", row.recorded_at, None
+    state.result_file, state.result_sha256 = data["result_file"], data["result_sha256"]
+    state.samples_file, state.samples_sha256 = data["samples_file"], data["samples_sha256"]
+    state.headline = data["headline"]
+
+
+def _failed(fold: ManifestFold, row: Row) -> None:
+    data = row.payload()
+    _end(fold, row, "failed", data["error_type"], data["error_message"])
+
+
+def _interrupted(fold: ManifestFold, row: Row) -> None:
+    _end(fold, row, "interrupted", "Interrupted", row.payload()["reason"])
+
+
+def _skipped(fold: ManifestFold, row: Row) -> None:
+    _end(fold, row, "skipped", "Skipped", row.payload()["reason"])
+
+
+def _rejected(fold: ManifestFold, row: Row) -> None:
+    data = row.payload()
+    state = _trial(fold, row)
+    state.result_file = state.result_sha256 = state.headline = state.completed_at = None
+    state.samples_file = state.samples_sha256 = None
+    state.status, state.error_type = "pending", "ResultRejected"
+    state.error_message = f"{data['file']}: {data['reason']}"
+
+
+def _end(fold: ManifestFold, row: Row, status: TrialStatus, error_type: str, message: str) -> None:
+    state = _trial(fold, row)
+    state.status, state.error_type, state.error_message = status, error_type, message
+    state.completed_at, state.phase = row.recorded_at, None
+
+
+def _trial(fold: ManifestFold, row: Row) -> TrialState:
+    return fold.trials[row.trial or ""]
+
+
+_STEPS: dict[str, Callable[[ManifestFold, Row], None]] = {
+    "study_planned": _study_planned,
+    "experiment_planned": _experiment_planned,
+    "session_started": _session_started,
+    "session_ended": _session_ended,
+    "study_completed": _study_completed,
+    "experiment_running": _running,
+    "phase_entered": _phase_entered,
+    "experiment_completed": _completed,
+    "experiment_failed": _failed,
+    "experiment_interrupted": _interrupted,
+    "experiment_skipped": _skipped,
+    "result_rejected": _rejected,
+}
