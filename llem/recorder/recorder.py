@@ -1,0 +1,139 @@
+"""Reads every sensor at its own pace while it is told to record."""
+
+import selectors
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import BaseModel
+
+from llem.domain.errors import SensorError
+from llem.domain.recording import COMMAND, Command, Ready, RecorderFailed, Started, StartRecording, Stopped
+from llem.domain.result import RecorderCost
+from llem.domain.sensing import SensorReport, UnavailableSensor
+from llem.sensors.base import Sensor, SensorFactory
+from llem.sensors.samples import SampleWriter
+
+
+def open_sensors(
+    names: Iterable[str], factories: Mapping[str, SensorFactory]
+) -> tuple[dict[str, Sensor], SensorReport]:
+    """Open the named sensors; return those that work, and the report on all."""
+    sensors: dict[str, Sensor] = {}
+    unavailable = []
+    for name in names:
+        try:
+            sensors[name] = factories[name]()
+        except SensorError as error:
+            unavailable.append(UnavailableSensor(sensor=name, reason=error.message, remedy=error.remedy))
+        except Exception as error:  # noqa: BLE001 - a vendor's library may raise anything; the study goes on
+            reason = f"{type(error).__name__}: {error}"
+            unavailable.append(UnavailableSensor(sensor=name, reason=reason, remedy="Leave it out of `sensors`."))
+    report = SensorReport(
+        channels=tuple(channel for sensor in sensors.values() for channel in sensor.channels),
+        devices=tuple(device for sensor in sensors.values() for device in sensor.devices),
+        unavailable=tuple(unavailable),
+    )
+    return sensors, report
+
+
+class Recorder:
+    """Answers commands and takes readings, in one thread.
+
+    Args:
+        sensors: Open sensors.
+        report: What they can read.
+        commands: Commands come in here, one JSON object a line; its end ends the recorder.
+        replies: Replies go out here.
+    """
+
+    def __init__(
+        self, sensors: Iterable[Sensor], report: SensorReport, commands: BinaryIO, replies: BinaryIO
+    ) -> None:
+        self._sensors = list(sensors)
+        self._report = report
+        self._commands = commands
+        self._replies = replies
+        self._writer: SampleWriter | None = None
+        self._due: dict[int, float] = {}
+        self._began = (0.0, 0.0)
+        self._failure = "nothing was being recorded"
+
+    def run(self) -> None:
+        """Serve until the commands end."""
+        self._reply(Ready(report=self._report))
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._commands, selectors.EVENT_READ)
+            while True:
+                if selector.select(self._wait_s()):
+                    line = self._commands.readline()
+                    if not line:
+                        break
+                    self._obey(COMMAND.validate_json(line))
+                self._take_due()
+        if self._writer is not None:
+            self._writer.abandon()
+        for sensor in self._sensors:
+            sensor.close()
+
+    def _obey(self, command: Command) -> None:
+        try:
+            if isinstance(command, StartRecording):
+                self._start(Path(command.file))
+            else:
+                self._stop()
+        except OSError as error:
+            self._give_up(error)
+            self._reply(RecorderFailed(reason=self._failure))
+
+    def _give_up(self, error: OSError) -> None:
+        """Drop the file that cannot be written; the next command is told."""
+        self._failure = f"the raw edges cannot be written: {error}"
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+    def _start(self, path: Path) -> None:
+        if self._writer is not None:
+            self._writer.abandon()
+        self._writer = SampleWriter(path, self._report.channels)
+        self._began = (time.process_time(), time.monotonic())
+        self._take(self._sensors)
+        self._reply(Started())
+
+    def _stop(self) -> None:
+        if self._writer is None:
+            self._reply(RecorderFailed(reason=self._failure))
+            return
+        self._take(self._sensors)
+        writer, self._writer = self._writer, None
+        cpu, wall = self._began
+        sha256 = writer.finish()
+        cost = RecorderCost(cpu_s=time.process_time() - cpu, wall_s=time.monotonic() - wall, edges=writer.edges)
+        self._reply(Stopped(sha256=sha256, cost=cost))
+
+    def _wait_s(self) -> float | None:
+        """Return how long until a sensor is due; None while nothing is recorded."""
+        if self._writer is None or not self._sensors:
+            return None
+        return max(0.0, min(self._due.values()) - time.monotonic())
+
+    def _take_due(self) -> None:
+        if self._writer is None:
+            return
+        now = time.monotonic()
+        try:
+            self._take([sensor for sensor in self._sensors if self._due[id(sensor)] <= now])
+        except OSError as error:
+            self._give_up(error)
+
+    def _take(self, sensors: Iterable[Sensor]) -> None:
+        assert self._writer is not None
+        for sensor in sensors:
+            self._writer.write(sensor.read())
+            self._due[id(sensor)] = time.monotonic() + sensor.period_s
+
+    def _reply(self, reply: BaseModel) -> None:
+        self._replies.write(reply.model_dump_json().encode() + b"\n")
+        self._replies.flush()

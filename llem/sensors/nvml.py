@@ -1,0 +1,134 @@
+"""NVIDIA GPUs through NVML: the energy counter where there is one, and power readings."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from llem.domain.errors import SensorError
+from llem.domain.sensing import Channel, Device
+from llem.sensors.base import Reading
+
+
+class NvmlSensor:
+    """Every NVIDIA GPU that the driver shows, bound by UUID.
+
+    Channels per GPU: ``energy``, the cumulative counter (millijoules since the driver was loaded; Volta and
+    newer, where the device supports it) and ``power``, ``nvmlDeviceGetPowerUsage`` (milliwatts; a 1 s average
+    on Ampere except GA100 and newer, instantaneous on older ones). The devices themselves are asked what they
+    support, never their architecture.
+
+    Args:
+        nvml: The ``pynvml`` module, or one that speaks as it does; imported where left out.
+    """
+
+    period_s = 0.05
+
+    def __init__(self, nvml: Any = None) -> None:
+        if nvml is None:
+            import pynvml
+
+            nvml = pynvml
+        self._nvml = nvml
+        initialised = False
+        try:
+            nvml.nvmlInit()
+            initialised = True
+            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+        except nvml.NVMLError as error:
+            if initialised:
+                nvml.nvmlShutdown()
+            raise SensorError(
+                f"NVML gives no access: {error}.",
+                remedy="On a machine with an NVIDIA GPU, install its driver and check `nvidia-smi`.",
+            ) from None
+        self._readers: list[tuple[str, float, Callable[[], int]]] = []
+        channels: list[Channel] = []
+        devices: list[Device] = []
+        for handle in handles:
+            device = self._device(handle)
+            devices.append(device)
+            channels += self._channels(handle, device.id)
+        if not channels:
+            nvml.nvmlShutdown()
+            raise SensorError(
+                "NVML shows no GPU with an energy counter or power readings.",
+                remedy="Check with `nvidia-smi -q -d POWER` what the GPU supports.",
+            )
+        self.channels = tuple(channels)
+        self.devices = tuple(devices)
+
+    def read(self) -> list[Reading]:
+        """Return one reading per channel: joules for ``energy``, watts for ``power``."""
+        return [self._read(*reader) for reader in self._readers]
+
+    def close(self) -> None:
+        """Shut NVML down."""
+        self._nvml.nvmlShutdown()
+
+    def _read(self, channel: str, unit: float, call: Callable[[], int]) -> Reading:
+        before_ns = time.monotonic_ns()
+        try:
+            raw = call()
+        except self._nvml.NVMLError as error:
+            return Reading(channel, before_ns, time.monotonic_ns(), None, str(error))
+        return Reading(channel, before_ns, time.monotonic_ns(), raw * unit)
+
+    def _channels(self, handle: Any, uuid: str) -> list[Channel]:
+        channels = []
+        whole_gpu = "covers the whole GPU, not one MIG instance" if self._mig(handle) else None
+        for suffix, kind, provenance, call in (
+            ("energy", "energy_j", "counter", self._nvml.nvmlDeviceGetTotalEnergyConsumption),
+            ("power", "power_w", "sampled", self._nvml.nvmlDeviceGetPowerUsage),
+        ):
+            try:
+                call(handle)
+            except self._nvml.NVMLError:
+                continue  # not supported by this device: it then has no such channel
+            channel = Channel.model_validate(
+                {
+                    "id": f"nvml/{uuid}/{suffix}",
+                    "sensor": "nvml",
+                    "device": uuid,
+                    "boundary": "gpu",
+                    "kind": kind,
+                    "provenance": provenance,
+                    "note": whole_gpu,
+                }
+            )
+            channels.append(channel)
+            # NVML counts in mJ and mW: a thousandth of the channel's unit.
+            self._readers.append((channel.id, 1e-3, partial(call, handle)))
+        return channels
+
+    def _mig(self, handle: Any) -> bool | None:
+        modes = self._fact(self._nvml.nvmlDeviceGetMigMode, handle)
+        return None if modes is None else modes[0] == self._nvml.NVML_DEVICE_MIG_ENABLE
+
+    def _device(self, handle: Any) -> Device:
+        nvml = self._nvml
+        limit_mw = self._fact(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        persistence = self._fact(nvml.nvmlDeviceGetPersistenceMode, handle)
+        memory = self._fact(nvml.nvmlDeviceGetMemoryInfo, handle)
+        processes = self._fact(nvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        return Device(
+            id=str(nvml.nvmlDeviceGetUUID(handle)),
+            name=str(nvml.nvmlDeviceGetName(handle)),
+            facts={
+                "driver": self._fact(nvml.nvmlSystemGetDriverVersion),
+                "power_limit_w": None if limit_mw is None else limit_mw / 1000,
+                "persistence": None if persistence is None else bool(persistence),
+                "mig": self._mig(handle),
+                "memory_bytes": None if memory is None else int(memory.total),
+                "compute_processes": None if processes is None else len(processes),
+            },
+        )
+
+    def _fact(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Return what ``call`` says; None where the device or an older driver does not tell."""
+        # A driver without the function's version raises a mismatch, which is no NVMLError.
+        too_old = getattr(self._nvml, "NVMLLibraryMismatchError", self._nvml.NVMLError)
+        try:
+            return call(*args)
+        except (self._nvml.NVMLError, too_old):
+            return None

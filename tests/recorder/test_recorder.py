@@ -1,0 +1,237 @@
+import os
+import threading
+import time
+
+import pytest
+
+from llem.domain.errors import SensorError
+from llem.domain.recording import REPLY, Ready, RecorderFailed, Started, StartRecording, Stopped, StopRecording
+from llem.domain.sensing import SensorReport
+from llem.recorder.recorder import Recorder, open_sensors
+from llem.sensors.base import Reading
+from llem.sensors.samples import read_samples
+
+
+class FakeSensor:
+    """Counts its own readings."""
+
+    devices = ()
+
+    def __init__(self, channel, period_s=0.005):
+        self.channels = (channel,)
+        self.period_s = period_s
+        self.taken = 0
+        self.closed = 0
+        self.failing = None
+
+    def read(self):
+        self.taken += 1
+        now_ns = time.monotonic_ns()
+        value = None if self.failing else float(self.taken)
+        return [Reading(self.channels[0].id, now_ns, now_ns, value, self.failing)]
+
+    def close(self):
+        self.closed += 1
+
+
+class Running:
+    """A recorder in a thread of its own, at the other end of real pipes."""
+
+    def __init__(self, sensors):
+        self.sensors = sensors
+        report = SensorReport(channels=tuple(channel for sensor in sensors for channel in sensor.channels))
+        commands, self.commands = os.pipe()
+        replies, write = os.pipe()
+        self.replies = os.fdopen(replies, "rb")
+        inner = (os.fdopen(commands, "rb", buffering=0), os.fdopen(write, "wb"))
+        recorder = Recorder(sensors, report, *inner)
+
+        def serve():
+            with inner[0], inner[1]:
+                recorder.run()
+
+        self.thread = threading.Thread(target=serve)
+        self.thread.start()
+
+    def send(self, *commands):
+        os.write(self.commands, b"".join(command.model_dump_json().encode() + b"\n" for command in commands))
+
+    def reply(self):
+        return REPLY.validate_json(self.replies.readline())
+
+    def end(self):
+        if self.commands >= 0:
+            os.close(self.commands)
+            self.commands = -1
+        self.thread.join(timeout=20)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def record(make):
+    """Return a function that starts a recorder on fake sensors with these periods; it has said that it is ready."""
+    started = []
+
+    def start(*periods_s):
+        sensors = [FakeSensor(make.channel(id=f"fake/{n}"), period_s) for n, period_s in enumerate(periods_s)]
+        running = Running(sensors)
+        started.append(running)
+        ready = running.reply()
+        assert isinstance(ready, Ready)
+        assert [channel.id for channel in ready.report.channels] == [f"fake/{n}" for n in range(len(sensors))]
+        return running
+
+    yield start
+    for running in started:
+        running.end()
+        running.replies.close()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_what_is_read_between_start_and_stop_lies_in_the_file(record, tmp_path):
+    running, file = record(0.002), tmp_path / "s.jsonl.gz"
+    begun_ns = time.monotonic_ns()
+    running.send(StartRecording(file=str(file)))
+    assert running.reply() == Started()
+    wait_for(lambda: running.sensors[0].taken >= 10)
+    running.send(StopRecording())
+    stopped = running.reply()
+    ended_ns = time.monotonic_ns()
+    edges = read_samples(file).edges["fake/0"]
+    assert isinstance(stopped, Stopped)
+    assert [edge.value for edge in edges] == [float(n) for n in range(1, running.sensors[0].taken + 1)]
+    assert begun_ns <= edges[0].before_ns < edges[-1].after_ns <= ended_ns
+    assert stopped.cost.edges == len(edges)
+    assert stopped.cost.cpu_s >= 0
+    assert 0 < stopped.cost.wall_s <= (ended_ns - begun_ns) / 1e9
+
+
+def test_the_first_edge_is_taken_before_it_says_started_and_the_last_before_it_says_stopped(record, tmp_path):
+    running, file = record(3600.0), tmp_path / "s.jsonl.gz"
+    running.send(StartRecording(file=str(file)))
+    running.reply()
+    started_ns = time.monotonic_ns()
+    running.send(StopRecording())
+    running.reply()
+    first, last = read_samples(file).edges["fake/0"]
+    assert first.after_ns <= started_ns <= last.before_ns
+
+
+def test_each_sensor_is_read_at_its_own_pace(record, tmp_path):
+    running = record(0.002, 3600.0)
+    running.send(StartRecording(file=str(tmp_path / "s")))
+    running.reply()
+    wait_for(lambda: running.sensors[0].taken >= 20)
+    assert running.sensors[1].taken == 1
+
+
+def test_nothing_is_read_while_nothing_is_recorded(record, tmp_path):
+    running = record(0.001)
+    assert running.sensors[0].taken == 0
+    running.send(StartRecording(file=str(tmp_path / "s")), StopRecording())
+    running.reply()
+    running.reply()
+    taken = running.sensors[0].taken
+    time.sleep(0.03)
+    assert running.sensors[0].taken == taken
+
+
+def test_one_recorder_records_one_file_after_the_other(record, tmp_path):
+    running = record(0.002)
+    for n in range(3):
+        running.send(StartRecording(file=str(tmp_path / f"{n}")))
+        assert running.reply() == Started()
+        running.send(StopRecording())
+        assert isinstance(running.reply(), Stopped)
+    files = [read_samples(tmp_path / f"{n}").edges["fake/0"] for n in range(3)]
+    values = [edge.value for edges in files for edge in edges]
+    assert values == sorted(set(values))
+
+
+def test_a_failed_reading_is_recorded_with_its_reason_and_does_not_stop_the_recorder(record, tmp_path):
+    running, file = record(0.002), tmp_path / "s"
+    running.send(StartRecording(file=str(file)))
+    running.reply()
+    running.sensors[0].failing = "GPU is lost"
+    taken = running.sensors[0].taken
+    wait_for(lambda: running.sensors[0].taken >= taken + 3)
+    running.send(StopRecording())
+    assert isinstance(running.reply(), Stopped)
+    samples = read_samples(file)
+    assert samples.failures == {"fake/0": "GPU is lost"}
+    assert len(samples.edges["fake/0"]) < running.sensors[0].taken
+
+
+def test_a_file_that_cannot_be_made_is_told_and_the_next_one_can(record, tmp_path):
+    running = record(0.002)
+    running.send(StartRecording(file=str(tmp_path / "nowhere" / "s")))
+    failed = running.reply()
+    assert isinstance(failed, RecorderFailed)
+    assert "No such file" in failed.reason
+    running.send(StartRecording(file=str(tmp_path / "s")))
+    assert running.reply() == Started()
+
+
+def test_stopping_what_never_started_is_told(record):
+    running = record(0.002)
+    running.send(StopRecording())
+    assert running.reply() == RecorderFailed(reason="nothing was being recorded")
+
+
+def test_starting_anew_drops_what_was_begun(record, tmp_path):
+    running = record(0.002)
+    running.send(StartRecording(file=str(tmp_path / "one")))
+    running.reply()
+    running.send(StartRecording(file=str(tmp_path / "other")), StopRecording())
+    running.reply()
+    running.reply()
+    assert [file.name for file in tmp_path.iterdir()] == ["other"]
+
+
+def test_the_end_of_the_commands_ends_the_recorder_and_drops_what_was_begun(record, tmp_path):
+    running = record(0.002, 0.002)
+    running.send(StartRecording(file=str(tmp_path / "s")))
+    running.reply()
+    running.end()
+    assert list(tmp_path.iterdir()) == []
+    assert [sensor.closed for sensor in running.sensors] == [1, 1]
+
+
+def test_a_recorder_without_a_sensor_answers_all_the_same(record, tmp_path):
+    running = record()
+    running.send(StartRecording(file=str(tmp_path / "s")), StopRecording())
+    assert running.reply() == Started()
+    assert running.reply().cost.edges == 0
+
+
+def test_a_sensor_that_cannot_be_opened_is_part_of_the_report_and_the_others_work(make):
+    def refused():
+        raise SensorError("No GPU.", remedy="Plug one in.")
+
+    def broken():
+        raise ZeroDivisionError("vendor")
+
+    working = FakeSensor(make.channel())
+    sensors, report = open_sensors(
+        ["refused", "working", "broken"], {"refused": refused, "broken": broken, "working": lambda: working}
+    )
+    assert sensors == {"working": working}
+    assert report.channels == working.channels
+    assert [(missing.sensor, missing.reason) for missing in report.unavailable] == [
+        ("refused", "No GPU."),
+        ("broken", "ZeroDivisionError: vendor"),
+    ]
+    assert all(missing.remedy for missing in report.unavailable)
+
+
+def test_only_the_sensors_that_are_named_are_opened(make):
+    opened = []
+    factories = {name: lambda name=name: opened.append(name) or FakeSensor(make.channel()) for name in ("a", "b")}
+    open_sensors(["b"], factories)
+    assert opened == ["b"]

@@ -1,0 +1,296 @@
+"""What every sensor in the registry must do, read from a machine that is made up where it has to be."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from llem.domain.errors import SensorError
+from llem.domain.sensing import Channel, Device
+from llem.sensors import SENSORS
+
+
+class NVMLError(Exception):
+    pass
+
+
+class FakeGpu:
+    """One GPU as NVML shows it; None is what it does not support."""
+
+    def __init__(self, uuid="GPU-1", energy_mj=5_000, power_mw=120_000, mig=(0, 0), failing=None):
+        self.uuid, self.energy_mj, self.power_mw, self.mig, self.failing = uuid, energy_mj, power_mw, mig, failing
+
+
+class FakeNvml:
+    """Speaks as the module pynvml does."""
+
+    NVMLError = NVMLError
+    NVML_DEVICE_MIG_ENABLE = 1
+
+    def __init__(self, *gpus, broken=None):
+        self.gpus, self.broken, self.calls = gpus, broken, []
+
+    def nvmlInit(self):  # noqa: N802
+        self.calls.append("init")
+        if self.broken:
+            raise NVMLError(self.broken)
+
+    def nvmlShutdown(self):  # noqa: N802
+        self.calls.append("shutdown")
+
+    def nvmlDeviceGetCount(self):  # noqa: N802
+        return len(self.gpus)
+
+    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
+        return self.gpus[index]
+
+    def nvmlDeviceGetUUID(self, gpu):  # noqa: N802
+        return gpu.uuid
+
+    def nvmlDeviceGetName(self, gpu):  # noqa: N802
+        return "NVIDIA Fake"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, gpu):  # noqa: N802
+        return self.told(gpu, gpu.energy_mj)
+
+    def nvmlDeviceGetPowerUsage(self, gpu):  # noqa: N802
+        return self.told(gpu, gpu.power_mw)
+
+    def nvmlDeviceGetMigMode(self, gpu):  # noqa: N802
+        return self.told(gpu, gpu.mig)
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, gpu):  # noqa: N802
+        return 300_000
+
+    def nvmlDeviceGetPersistenceMode(self, gpu):  # noqa: N802
+        return 1
+
+    def nvmlDeviceGetMemoryInfo(self, gpu):  # noqa: N802
+        return SimpleNamespace(total=80 << 30)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, gpu):  # noqa: N802
+        return [1, 2]
+
+    def nvmlSystemGetDriverVersion(self):  # noqa: N802
+        return "580.1"
+
+    def told(self, gpu, value):
+        if gpu.failing:
+            raise NVMLError(gpu.failing)
+        if value is None:
+            raise NVMLError("Not Supported")
+        return value
+
+
+@pytest.fixture
+def powercap(tmp_path):
+    """Return a powercap tree as a machine with two packages, cores, DRAM and psys has it."""
+    zones = {
+        "intel-rapl:0": ("package-0", 1_500_000),
+        "intel-rapl:0:0": ("core", 900_000),
+        "intel-rapl:0:1": ("dram", 250_000),
+        "intel-rapl:1": ("package-1", 2_000_000),
+        "intel-rapl:1:0": ("dram", 300_000),
+        "intel-rapl:2": ("psys", 9_000_000),
+        "intel-rapl-mmio:0": ("package-0", 1_500_000),
+    }
+    for name, (zone, energy_uj) in zones.items():
+        folder = tmp_path / "powercap" / name
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(zone + "\n")
+        (folder / "max_energy_range_uj").write_text("262143328850\n")
+        (folder / "energy_uj").write_text(f"{energy_uj}\n")
+    (tmp_path / "powercap" / "intel-rapl").mkdir()
+    return tmp_path / "powercap"
+
+
+@pytest.fixture
+def opened(powercap):
+    """Return a function that opens a sensor by name on a machine that has what it reads."""
+    machine = {
+        "nvml": lambda: SENSORS["nvml"](FakeNvml(FakeGpu("GPU-1"), FakeGpu("GPU-2", energy_mj=None))),
+        "rapl": lambda: SENSORS["rapl"](powercap),
+        "codecarbon": SENSORS["codecarbon"],
+    }
+    sensors = []
+
+    def open_sensor(name):
+        sensors.append(machine[name]())
+        return sensors[-1]
+
+    yield open_sensor
+    for sensor in sensors:
+        sensor.close()
+
+
+@pytest.fixture(params=list(SENSORS))
+def sensor(request, opened):
+    """Each sensor of the registry, open."""
+    return opened(request.param)
+
+
+def test_a_sensor_says_what_it_measures_under_unique_names(request, sensor):
+    assert sensor.channels
+    assert all(isinstance(channel, Channel) for channel in sensor.channels)
+    assert all(isinstance(device, Device) for device in sensor.devices)
+    assert len({channel.id for channel in sensor.channels}) == len(sensor.channels)
+    assert {channel.device for channel in sensor.channels} <= {device.id for device in sensor.devices}
+    assert {channel.sensor for channel in sensor.channels} == {request.node.callspec.params["sensor"]}
+    assert all(channel.provenance != "none" for channel in sensor.channels)
+    assert sensor.period_s > 0
+
+
+def test_a_reading_has_one_value_per_channel_with_the_times_around_it(sensor):
+    before_ns = time.monotonic_ns()
+    readings = sensor.read()
+    after_ns = time.monotonic_ns()
+    assert [reading.channel for reading in readings] == [channel.id for channel in sensor.channels]
+    for reading in readings:
+        assert before_ns <= reading.before_ns <= reading.after_ns <= after_ns
+        assert reading.value is not None
+        assert reading.value >= 0
+        assert reading.reason is None
+
+
+def test_a_counter_never_falls(sensor):
+    first, second = sensor.read(), sensor.read()
+    for channel, one, other in zip(sensor.channels, first, second, strict=True):
+        assert channel.kind == "power_w" or other.value >= one.value
+
+
+class TestNvml:
+    def test_millijoules_and_milliwatts_become_joules_and_watts(self):
+        gpu = FakeGpu(energy_mj=123_456_789, power_mw=250_500)
+        sensor = SENSORS["nvml"](FakeNvml(gpu))
+        assert [(c.id, c.kind, c.provenance, c.boundary) for c in sensor.channels] == [
+            ("nvml/GPU-1/energy", "energy_j", "counter", "gpu"),
+            ("nvml/GPU-1/power", "power_w", "sampled", "gpu"),
+        ]
+        assert [reading.value for reading in sensor.read()] == pytest.approx([123_456.789, 250.5])
+
+    def test_a_gpu_without_a_counter_has_no_energy_channel_rather_than_zeros(self):
+        sensor = SENSORS["nvml"](FakeNvml(FakeGpu(energy_mj=None)))
+        assert [channel.id for channel in sensor.channels] == ["nvml/GPU-1/power"]
+        assert [reading.value for reading in sensor.read()] == [120.0]
+
+    def test_a_reading_that_fails_is_none_with_the_reason_and_never_zero(self):
+        gpu = FakeGpu()
+        sensor = SENSORS["nvml"](FakeNvml(gpu))
+        gpu.failing = "GPU is lost"
+        assert [(reading.value, reading.reason) for reading in sensor.read()] == [(None, "GPU is lost")] * 2
+        gpu.failing = None
+        assert [reading.value for reading in sensor.read()] == [5.0, 120.0]
+
+    def test_a_machine_without_a_driver_says_what_mends_it(self):
+        with pytest.raises(SensorError, match="NVML gives no access: Driver Not Loaded") as refused:
+            SENSORS["nvml"](FakeNvml(broken="Driver Not Loaded"))
+        assert "nvidia-smi" in refused.value.remedy
+
+    @pytest.mark.parametrize("gpus", [[], [FakeGpu(energy_mj=None, power_mw=None)]], ids=["none", "mute"])
+    def test_a_machine_whose_gpus_tell_nothing_is_refused_and_nvml_shut_down(self, gpus):
+        nvml = FakeNvml(*gpus)
+        with pytest.raises(SensorError, match="no GPU with an energy counter or power readings"):
+            SENSORS["nvml"](nvml)
+        assert nvml.calls == ["init", "shutdown"]
+
+    def test_a_gpu_is_bound_by_its_uuid_and_not_by_its_index(self):
+        one, other = FakeGpu("GPU-a", energy_mj=1_000), FakeGpu("GPU-b", energy_mj=2_000)
+        for nvml in (FakeNvml(one, other), FakeNvml(other, one)):
+            readings = {reading.channel: reading.value for reading in SENSORS["nvml"](nvml).read()}
+            assert (readings["nvml/GPU-a/energy"], readings["nvml/GPU-b/energy"]) == (1.0, 2.0)
+
+    def test_a_partitioned_gpu_says_that_it_is_read_as_a_whole(self):
+        sensor = SENSORS["nvml"](FakeNvml(FakeGpu(mig=(1, 1))))
+        assert all("not one MIG instance" in channel.note for channel in sensor.channels)
+        assert sensor.devices[0].facts["mig"] is True
+
+    def test_facts_that_a_gpu_does_not_tell_are_unknown_and_do_not_stop_it(self):
+        sensor = SENSORS["nvml"](FakeNvml(FakeGpu(mig=None)))
+        facts = sensor.devices[0].facts
+        assert facts == {
+            "driver": "580.1",
+            "power_limit_w": 300.0,
+            "persistence": True,
+            "mig": None,
+            "memory_bytes": 80 << 30,
+            "compute_processes": 2,
+        }
+
+    def test_closing_shuts_nvml_down(self):
+        nvml = FakeNvml(FakeGpu())
+        SENSORS["nvml"](nvml).close()
+        assert nvml.calls == ["init", "shutdown"]
+
+
+class TestRapl:
+    def test_packages_and_memory_are_read_and_no_joule_twice(self, powercap):
+        sensor = SENSORS["rapl"](powercap)
+        assert [(c.id, c.boundary, c.provenance) for c in sensor.channels] == [
+            ("rapl/0/energy", "cpu_package", "counter"),
+            ("rapl/0:1/energy", "dram", "counter"),
+            ("rapl/1/energy", "cpu_package", "counter"),
+            ("rapl/1:0/energy", "dram", "counter"),
+        ]
+        assert [reading.value for reading in sensor.read()] == pytest.approx([1.5, 0.25, 2.0, 0.3])
+
+    def test_a_counter_says_where_it_wraps(self, powercap):
+        assert {c.wraps_at_j for c in SENSORS["rapl"](powercap).channels} == {262143.32885}
+
+    def test_the_dram_of_two_packages_are_two_devices(self, powercap):
+        devices = [device.id for device in SENSORS["rapl"](powercap).devices]
+        assert len(set(devices)) == len(devices) == 4
+
+    @pytest.mark.parametrize("state", ["missing", "empty", "only psys"])
+    def test_a_machine_without_packages_says_what_mends_it(self, tmp_path, powercap, state):
+        root = {"missing": tmp_path / "nowhere", "empty": tmp_path, "only psys": powercap}[state]
+        for zone in powercap.glob("intel-rapl:*"):
+            (zone / "name").write_text("psys")
+        with pytest.raises(SensorError, match="shows no RAPL package") as refused:
+            SENSORS["rapl"](root)
+        assert "modprobe" in refused.value.remedy
+
+    def test_a_counter_that_may_not_be_read_names_the_command_that_allows_it(self, readable_by_none):
+        with pytest.raises(SensorError, match="CVE-2020-8694") as refused:
+            SENSORS["rapl"](readable_by_none)
+        assert f"sudo chmod a+r {readable_by_none}/intel-rapl:0/energy_uj" in refused.value.remedy
+
+    @pytest.mark.parametrize("state", ["a folder", "missing"])
+    def test_a_counter_that_is_no_file_is_refused_when_the_sensor_opens(self, powercap, state):
+        file = powercap / "intel-rapl:1" / "energy_uj"
+        file.unlink()
+        if state == "a folder":
+            file.mkdir()
+        with pytest.raises(SensorError, match=f"{file} cannot be read"):
+            SENSORS["rapl"](powercap)
+
+    @pytest.mark.parametrize("content", ["", "garbage", None])
+    def test_a_reading_that_fails_is_none_with_the_reason_and_never_zero(self, powercap, content):
+        sensor = SENSORS["rapl"](powercap)
+        file = powercap / "intel-rapl:0" / "energy_uj"
+        file.unlink() if content is None else file.write_text(content)
+        first, *others = sensor.read()
+        assert first.value is None
+        assert first.reason
+        assert all(reading.value is not None for reading in others)
+
+    @pytest.mark.parametrize("file", ["name", "max_energy_range_uj"])
+    def test_a_package_that_cannot_be_told_is_refused_and_not_left_out_of_the_sum(self, powercap, file):
+        (powercap / "intel-rapl:1" / file).unlink()
+        with pytest.raises(SensorError, match="intel-rapl:1"):
+            SENSORS["rapl"](powercap)
+
+
+class TestCodeCarbon:
+    def test_all_that_it_says_is_marked_as_a_model(self, opened):
+        sensor = opened("codecarbon")
+        assert [(c.boundary, c.provenance, c.kind) for c in sensor.channels] == [
+            ("cpu", "modelled", "energy_j"),
+            ("ram", "modelled", "energy_j"),
+        ]
+        assert all("CodeCarbon" in channel.note for channel in sensor.channels)
+
+    def test_its_energies_grow_while_time_passes(self, opened):
+        sensor = opened("codecarbon")
+        first = sensor.read()
+        time.sleep(0.05)
+        assert all(later.value > one.value for one, later in zip(first, sensor.read(), strict=True))
