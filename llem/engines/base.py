@@ -1,0 +1,106 @@
+"""The port of an engine: load a model, prepare the prompts, run the workload."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from llem.domain.errors import LlemError, Problem
+from llem.domain.model import Value
+from llem.domain.result import Flops, Memory, ModelFacts
+from llem.domain.spec import ExperimentConfig
+
+
+class EngineError(LlemError):
+    """An engine cannot do what the configuration asks.
+
+    Args:
+        error_type: What went wrong, as one word that stays the same: it becomes the event's ``error_type``.
+        message: What was found.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, error_type: str, message: str, *, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.error_type = error_type
+
+
+class PassCount(NamedTuple):
+    """What one pass over the workload did, counted from token ids."""
+
+    requests: int
+    input_tokens: int
+    padding_tokens: int
+    output_tokens: int
+
+
+class BatchTiming(NamedTuple):
+    """Monotonic nanoseconds of one batch: submitted, and each token of it complete on the host."""
+
+    start_ns: int
+    token_ns: tuple[int, ...]
+
+
+class Engine(Protocol):
+    """An engine with one configuration, in the worker's process."""
+
+    def load(self) -> None:
+        """Load the model onto its devices.
+
+        Raises:
+            EngineError: It cannot be loaded.
+        """
+
+    def prepare(self) -> str:
+        """Tokenise the prompts onto the device and return the hash of their ids.
+
+        Raises:
+            EngineError: The prompts do not fit the configuration or the model.
+        """
+
+    def facts(self) -> ModelFacts:
+        """Return the model as it was loaded."""
+
+    def libraries(self) -> dict[str, str]:
+        """Return the versions of the libraries that do the work."""
+
+    def run_pass(self) -> PassCount:
+        """Generate for every prompt once. Nothing else: this is what is measured."""
+
+    def timed_pass(self) -> list[BatchTiming]:
+        """Do the same, noting the time of every token. It disturbs the work, so its energy is not used."""
+
+    def outputs_sha256(self) -> str | None:
+        """Return the hash of the ids that the last timed pass generated; None if there was none."""
+
+    def count_flops(self) -> Flops:
+        """Count the floating-point operations of one pass, by running as much of it as that takes."""
+
+    def synchronize(self) -> None:
+        """Wait until the devices have done all that was submitted."""
+
+    def reset_peak_memory(self) -> None:
+        """Forget the peaks so far."""
+
+    def peak_memory(self) -> Memory:
+        """Return the peaks since they were reset."""
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """An engine in the registry: what the parent may know without loading the engine's library.
+
+    Attributes:
+        options: The model of the engine's own section in a study.
+        check: Returns what cannot work, as far as it can be known before loading. Paths in the problems are
+            those of the study file. The folder is the one that relative paths start from.
+        environment: Returns variables that must be set before the engine's library is loaded. Runs in the
+            worker, and may look at the network.
+        adapter: ``module:function`` that returns an Engine for (configuration, base folder). Named, not
+            imported: only a worker loads it, and the engine's library with it.
+    """
+
+    options: type[Value]
+    check: Callable[[ExperimentConfig, Path], Sequence[Problem]]
+    environment: Callable[[ExperimentConfig, Path], dict[str, str]]
+    adapter: str

@@ -1,0 +1,117 @@
+"""The engine ``transformers``: options, and what can be known before the library is loaded."""
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue, model_validator
+
+from llem.domain.errors import Problem
+from llem.domain.model import Value
+from llem.domain.spec import ExperimentConfig, ModelConfig, Switch
+from llem.engines.base import EngineEntry
+from llem.engines.sources import HubModel, LocalModel, model_source
+
+HUB_TIMEOUT_S = 3.0
+
+
+class TransformersOptions(Value):
+    """Options of the engine ``transformers``, named as transformers names them and passed through unchanged.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:N``; ``auto`` takes a GPU where there is one.
+        device_map: Spreads the model over devices (``auto``, ``balanced``, a mapping); instead of ``device``.
+        attn_implementation: ``eager``, ``sdpa``, ``flash_attention_2``, …; the library's choice where left out.
+        quantization_config: A quantisation method's own configuration, with ``quant_method``.
+        torch_compile: ``true``, or keyword arguments of ``torch.compile`` (``mode``, ``fullgraph``, …).
+        cache_implementation: KV cache (``static``, ``dynamic``, …); the library's choice where left out.
+        revision: Branch, tag or commit of a hub model.
+        use_safetensors: Refuse pickled weights, which can run code when they are loaded.
+        trust_remote_code: Run code that comes with the model.
+    """
+
+    device: str = "auto"
+    device_map: str | dict[str, str | int] | None = None
+    attn_implementation: str | None = None
+    quantization_config: dict[str, JsonValue] | None = None
+    torch_compile: Switch | dict[str, JsonValue] = False
+    cache_implementation: str | None = None
+    revision: str | None = None
+    use_safetensors: Switch = True
+    trust_remote_code: Switch = False
+
+    @model_validator(mode="after")
+    def _one_way_to_place_the_model(self) -> "TransformersOptions":
+        if self.device_map is not None and self.device != "auto":
+            raise ValueError("give 'device' or 'device_map', not both")
+        return self
+
+
+def check(config: ExperimentConfig, base_dir: Path) -> Sequence[Problem]:
+    """Return what cannot work: a model folder that is not there, options that need one."""
+    source = model_source(config, base_dir)
+    options = TransformersOptions.model_validate(config.engine_options)
+    if isinstance(source, LocalModel) and not os.path.isfile(source.path / "config.json"):
+        found = "it has no config.json" if os.path.isdir(source.path) else "there is no such folder"
+        return [Problem("model", f"{source.path} is no model: {found}. Expected a folder, a hub id or 'config:'")]
+    if not isinstance(source, ModelConfig):
+        return []
+    needs_model = {
+        "quantization_config": "random weights cannot be quantised: give a model",
+        "device_map": "random weights are made on one device: use 'device'",
+    }
+    return [
+        Problem(f"transformers.{name}", message) for name, message in needs_model.items() if getattr(options, name)
+    ]
+
+
+def environment(config: ExperimentConfig, base_dir: Path) -> dict[str, str]:
+    """Return the variables to set before transformers is loaded: silence, and no network unless it is needed."""
+    variables = {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    on_hub = isinstance(model_source(config, base_dir), HubModel)
+    if not on_hub or not hub_reachable():
+        # Without this, a hub id without network hangs for 20 s; with it, only the local cache is asked.
+        variables["HF_HUB_OFFLINE"] = "1"
+    return variables
+
+
+def hub_reachable(timeout_s: float = HUB_TIMEOUT_S) -> bool:
+    """Return whether the hub answers on its port, or a proxy is configured that might reach it.
+
+    Looked at from a thread, since resolving a name has no timeout of its own.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    hub = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    port = hub.port or (80 if hub.scheme == "http" else 443)
+    answered = threading.Event()
+
+    def knock() -> None:
+        try:
+            socket.create_connection((hub.hostname or "", port), timeout=timeout_s).close()
+        except OSError:
+            return
+        answered.set()
+
+    knocking = threading.Thread(target=knock, daemon=True)
+    knocking.start()
+    knocking.join(timeout_s)
+    return answered.is_set()
+
+
+TRANSFORMERS = EngineEntry(
+    options=TransformersOptions,
+    check=check,
+    environment=environment,
+    adapter="llem.engines.transformers_adapter:TransformersEngine",
+)
