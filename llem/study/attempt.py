@@ -1,0 +1,323 @@
+"""One attempt at one trial: from its first event to its last."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError, SensorError
+from llem.domain.events import (
+    Event,
+    ExperimentCompleted,
+    ExperimentFailed,
+    ExperimentInterrupted,
+    ExperimentPlanned,
+    ExperimentRunning,
+    Phase,
+    PhaseEntered,
+    StudyPlanned,
+)
+from llem.domain.figures import Evaluation, evaluate
+from llem.domain.host import Host
+from llem.domain.messages import PhaseMessage, ProgressMessage, WorkerSpec
+from llem.domain.recording import Stopped
+from llem.domain.result import ExperimentResult, Headline, Measured
+from llem.domain.row import Row
+from llem.journal.durable import write_durably
+from llem.projections.manifest import TrialState
+from llem.sensors.samples import PART, Samples, read_samples
+from llem.study.folder import StudyFolder
+from llem.study.integrity import sha256_of
+from llem.study.launcher import Attempt, Exit, Fault, Launcher
+from llem.study.recorders import Recorders
+from llem.study.signals import EndingSignals, SessionInterrupted
+from llem.study.supervise import Supervisor, ended_silently
+from llem.version import __version__
+
+STOP_GRACE_S = 2.0
+EXIT_PATIENCE_S = 5.0
+SILENT_PATIENCE_S = 2.0
+
+
+class Record(Protocol):
+    """Where an attempt's events go."""
+
+    def append(self, event: Event) -> Row:
+        """Record one event, durably."""
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last event."""
+
+    @property
+    def session(self) -> int:
+        """Return the number of this session."""
+
+
+class Watcher(Protocol):
+    """Who looks on while an attempt runs."""
+
+    def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
+        """The worker told how far it is."""
+
+    def tick(self) -> None:
+        """Time passed; called about twice a second."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every attempt of a session shares."""
+
+    folder: StudyFolder
+    study: StudyPlanned
+    experiments: dict[int, ExperimentPlanned]
+    host: Host
+    record: Record
+    launcher: Launcher
+    recorders: Recorders
+    signals: EndingSignals
+    watcher: Watcher
+
+
+class TrialAttempt:
+    """One attempt at one trial.
+
+    Args:
+        bench: What the session's attempts share.
+        state: Where the trial stands before this attempt.
+        deadline: When the session must be over, on ``time.monotonic()``; None for no such limit.
+    """
+
+    def __init__(self, bench: Bench, state: TrialState, *, deadline: float | None) -> None:
+        self._bench = bench
+        self._state = state
+        self._planned = bench.experiments[state.index]
+        self._number = state.attempts + 1
+        self._deadline = deadline
+        stem = f"{state.trial}_a{self._number}"
+        self._log = bench.folder.logs / f"{stem}.log"
+        self._samples = bench.folder.samples / f"{stem}.jsonl.gz"
+        self._recording = False
+        self._unrecorded: str | None = None
+        self._phase: Phase = "start"
+        self._settled = False
+
+    def run(self) -> None:
+        """Run the attempt to its terminal event.
+
+        Raises:
+            SessionInterrupted: An ending signal came; the attempt is recorded as interrupted.
+            EnvironmentNotFitError: What was measured cannot be written.
+        """
+        bench, state = self._bench, self._state
+        relative_log = str(self._log.relative_to(bench.folder.root))
+        bench.record.append(
+            ExperimentRunning(
+                trial=state.trial, attempt=self._number, log_file=relative_log, launcher=bench.launcher.name
+            )
+        )
+        try:
+            self._begin_recording()
+            self._work()
+        except BaseException as error:
+            # A journal that fails takes no further event; an attempt that has ended needs none.
+            if not self._settled and not isinstance(error, JournalError):
+                self._interrupt(_reason(error))
+            raise
+
+    def _work(self) -> None:
+        """Start the worker and follow it to the terminal event; no process of it is left afterwards."""
+        spec = WorkerSpec(
+            trial=self._state.trial,
+            attempt=self._number,
+            config=self._planned.config,
+            base_dir=self._bench.study.base_dir,
+        )
+        try:
+            worker = self._bench.launcher.start(spec, self._log)
+        except OSError as error:
+            self._fail(Fault("WorkerNotStarted", f"the worker cannot be started: {error}"), None)
+            self._drop_recording()
+            return
+        try:
+            outcome = self._watch(worker)
+            if isinstance(outcome, Measured):
+                # Recorded before the worker has gone: its teardown may take its time, or crash.
+                outcome = self._complete(outcome)
+        except BaseException:
+            worker.end(patience_s=0, grace_s=STOP_GRACE_S, signals=self._bench.signals)
+            raise
+        if self._settled:
+            worker.end(patience_s=EXIT_PATIENCE_S, grace_s=STOP_GRACE_S, signals=self._bench.signals)
+        else:
+            self._give_up(worker, outcome)
+
+    def _watch(self, worker: Attempt) -> Measured | Fault | None:
+        limit = time.monotonic() + self._bench.study.limits.trial_s
+        supervisor = Supervisor(
+            worker,
+            deadline=limit if self._deadline is None else min(limit, self._deadline),
+            signals=self._bench.signals,
+            on_phase=self._note_phase,
+            on_progress=lambda message: self._bench.watcher.progress(self._state.trial, self._phase, message),
+            tick=self._bench.watcher.tick,
+        )
+        return supervisor.watch()
+
+    def _give_up(self, worker: Attempt, outcome: Fault | None) -> None:
+        """End the worker and record why there is no result."""
+        torn = outcome is not None and outcome.error_type == "TornMessage"
+        patience_s = SILENT_PATIENCE_S if outcome is None or torn or outcome.told else 0
+        exited = worker.end(patience_s=patience_s, grace_s=STOP_GRACE_S, signals=self._bench.signals)
+        if torn and exited.signal and not exited.forced:
+            outcome = None  # it did not write nonsense: it was killed while it wrote
+        if self._out_of_session_time(outcome):
+            self._interrupt("the study's deadline (limits.study_s) passed")
+        else:
+            self._fail(outcome or ended_silently(exited, self._log), exited)
+        self._drop_recording()
+
+    def _out_of_session_time(self, outcome: Fault | None) -> bool:
+        over = self._deadline is not None and time.monotonic() >= self._deadline
+        return over and outcome is not None and outcome.error_type == "TrialTimeout"
+
+    def _note_phase(self, message: PhaseMessage) -> None:
+        self._phase = message.phase
+        event = PhaseEntered(trial=self._state.trial, attempt=self._number, phase=message.phase, t_ns=message.t_ns)
+        self._bench.record.append(event)
+
+    def _complete(self, measured: Measured) -> Fault | None:
+        """Write the result, then the event that names it; return a fault if no figures can be made of it."""
+        try:
+            result, headline = self._evaluated(measured)
+        except (ArithmeticError, ValueError) as error:
+            return Fault("ImplausibleResult", f"no figures can be made of what the worker measured: {error}")
+        name = self._state.planned_file
+        data = result.model_dump_json(indent=2).encode() + b"\n"
+        try:
+            write_durably(self._bench.folder.results / name, data)
+        except OSError as error:
+            raise EnvironmentNotFitError(
+                f"The result {name} cannot be written: {error.strerror}.",
+                remedy="Make space or mend the folder, then run `llem study resume`: this trial runs again.",
+            ) from error
+        self._end_with(
+            ExperimentCompleted(
+                trial=self._state.trial,
+                attempt=self._number,
+                result_file=name,
+                result_sha256=sha256_of(data),
+                samples_file=result.samples_file,
+                samples_sha256=result.samples_sha256,
+                headline=headline,
+            )
+        )
+        return None
+
+    def _evaluated(self, measured: Measured) -> tuple[ExperimentResult, Headline]:
+        """Return the result and its headline.
+
+        Raises:
+            ArithmeticError: The worker's numbers are beyond arithmetic.
+            ValueError: The figures are none that a result can hold.
+        """
+        stopped, samples = self._finish_recording()
+        config = self._planned.config
+        asked = config.measurement.sensors
+        channels = [c for c in samples.channels if asked == "auto" or c.sensor in asked] if samples else []
+        evaluation = evaluate(
+            config,
+            measured,
+            channels,
+            samples.edges if samples else {},
+            failures=samples.failures if samples else {},
+            unrecorded=self._unrecorded,
+        )
+        return self._result(measured, evaluation, stopped), evaluation.headline(measured)
+
+    def _result(self, measured: Measured, evaluation: Evaluation, stopped: Stopped | None) -> ExperimentResult:
+        bench, planned = self._bench, self._planned
+        seq, head_hash = bench.record.head
+        return ExperimentResult(
+            llem_version=__version__,
+            study_name=bench.study.study_name,
+            study_design_hash=bench.study.study_design_hash,
+            trial=self._state.trial,
+            attempt=self._number,
+            session=bench.record.session,
+            cycle=self._state.cycle,
+            config_hash=planned.config_hash,
+            config_summary=planned.config_summary,
+            config=planned.config,
+            journal_seq=seq,
+            journal_hash=head_hash,
+            launcher=bench.launcher.name,
+            boundary=evaluation.boundary,
+            provenance=evaluation.provenance,
+            estimator=evaluation.estimator,
+            figures=evaluation.figures,
+            components=evaluation.components,
+            measured=measured,
+            host=bench.host,
+            devices=bench.recorders.report.devices,
+            recorder=stopped.cost if stopped else None,
+            samples_file=self._samples.name if stopped else None,
+            samples_sha256=stopped.sha256 if stopped else None,
+            validity=evaluation.validity,
+            warnings=evaluation.warnings,
+        )
+
+    def _begin_recording(self) -> None:
+        try:
+            self._bench.recorders.begin(self._samples)
+            self._recording = True
+        except SensorError as error:
+            self._unrecorded = error.message
+
+    def _finish_recording(self) -> tuple[Stopped | None, Samples | None]:
+        if not self._recording:
+            return None, None
+        self._recording = False
+        try:
+            stopped = self._bench.recorders.finish()
+            return stopped, read_samples(self._samples)
+        except SensorError as error:
+            self._unrecorded = error.message
+            self._samples.with_name(self._samples.name + PART).unlink(missing_ok=True)
+            return None, None
+
+    def _drop_recording(self) -> None:
+        """Stop recording; what was recorded belongs to no result."""
+        self._finish_recording()
+        self._samples.unlink(missing_ok=True)
+
+    def _fail(self, fault: Fault, exited: Exit | None) -> None:
+        by_itself = exited if exited is not None and not exited.forced else None
+        self._end_with(
+            ExperimentFailed(
+                trial=self._state.trial,
+                attempt=self._number,
+                error_type=fault.error_type,
+                error_message=fault.message,
+                phase=self._phase,
+                exit_code=by_itself.code if by_itself else None,
+                signal=by_itself.signal if by_itself else None,
+                traceback=fault.traceback,
+            )
+        )
+
+    def _interrupt(self, reason: str) -> None:
+        self._end_with(
+            ExperimentInterrupted(trial=self._state.trial, attempt=self._number, reason=reason, phase=self._phase)
+        )
+
+    def _end_with(self, event: Event) -> None:
+        """Record the attempt's one terminal event."""
+        self._settled = True
+        self._bench.record.append(event)
+
+
+def _reason(error: BaseException) -> str:
+    """Return in words what cut an attempt short."""
+    if isinstance(error, SessionInterrupted):
+        return f"the session was ended by {error}"
+    return error.message if isinstance(error, LlemError) else f"{type(error).__name__}: {error}"

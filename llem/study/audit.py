@@ -1,0 +1,144 @@
+"""Finding any edit, removal, reordering or lost tail of a study's record, and any result that changed."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from llem.domain.errors import JournalError
+from llem.domain.model import Value
+from llem.domain.row import GENESIS, Row
+from llem.journal.reader import open_reader
+from llem.projections.manifest import ManifestFold
+from llem.study.folder import StudyFolder
+from llem.study.integrity import ORPHANS, trial_file_problems
+
+
+class AuditFinding(Value):
+    """Something that is not as it was recorded.
+
+    Attributes:
+        where: The event, file or anchor.
+        found: What is wrong with it.
+    """
+
+    where: str
+    found: str
+
+
+class Audit(Value):
+    """What an audit looked at and found.
+
+    Attributes:
+        events: Events whose chain holds, from the first on.
+        results: Completed trials whose files are as recorded.
+        anchors: Anchors outside the journal that agree with it.
+        findings: What is wrong; empty means that nothing was found.
+    """
+
+    events: int
+    results: int
+    anchors: int
+    findings: tuple[AuditFinding, ...]
+
+
+class Anchor(NamedTuple):
+    """A journal's head as a file outside the journal remembers it."""
+
+    file: str
+    seq: int
+    hash: str
+
+
+def audit(folder: StudyFolder) -> Audit:
+    """Check a study's journal event by event, its anchors, and the files that it names.
+
+    Raises:
+        InputError: The folder is no study.
+        JournalError: The journal cannot be read at all.
+    """
+    findings: list[AuditFinding] = []
+    fold = ManifestFold()
+    hashes: list[str] = []
+    with open_reader(folder.journal) as reader:
+        findings += [AuditFinding(where=folder.journal.name, found=text) for text in reader.integrity()]
+        try:
+            for row in checked(reader.rows()):
+                row.event()
+                fold.apply(row)
+                hashes.append(row.hash)
+        except JournalError as error:
+            findings.append(AuditFinding(where=f"event {len(hashes) + 1}", found=error.message))
+    anchors = list(anchors_of(folder))
+    lost = anchor_findings(anchors, hashes)
+    findings += lost
+    done = [state for state in fold.trials.values() if state.status == "completed"]
+    spoiled = [problem for state in done for problem in trial_file_problems(folder, state)]
+    findings += [AuditFinding(where=file, found=found) for file, found in spoiled]
+    return Audit(
+        events=len(hashes),
+        results=sum(not trial_file_problems(folder, state) for state in done),
+        anchors=len(anchors) - len(lost),
+        findings=tuple(findings),
+    )
+
+
+def checked(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield ``rows`` as long as number and chain hold.
+
+    Raises:
+        JournalError: A row is missing, out of place or altered.
+    """
+    seq, last_hash = 0, GENESIS
+    for row in rows:
+        if row.seq != seq + 1:
+            raise _damaged(f"event {seq + 1} is missing: {row.seq} follows {seq}")
+        if row.prev_hash != last_hash:
+            raise _damaged(f"event {row.seq} does not follow event {seq}: the chain is broken")
+        if row.hash != row.expected_hash():
+            raise _damaged(f"event {row.seq} was altered: its hash is not that of its content")
+        seq, last_hash = row.seq, row.hash
+        yield row
+
+
+def anchors_of(folder: StudyFolder) -> Iterator[Anchor]:
+    """Yield the anchors in the manifest and in every result file, named by an event or not."""
+    files = [folder.manifest]
+    if folder.results.is_dir():
+        files += sorted(folder.results.glob("*.json")) + sorted((folder.results / ORPHANS).glob("*.json"))
+    for path in files:
+        anchor = _anchor(path, str(path.relative_to(folder.root)))
+        if anchor is not None:
+            yield anchor
+
+
+def _anchor(path: Path, where: str) -> Anchor | None:
+    """Return the anchor in a file; None where the file is missing or garbled, which says nothing of the journal."""
+    try:
+        content = json.loads(path.read_bytes())
+        return Anchor(where, int(content["journal_seq"]), str(content["journal_hash"]))
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def anchor_findings(anchors: Iterable[Anchor], hashes: list[str]) -> list[AuditFinding]:
+    """Return the anchors that the journal does not reach or does not agree with.
+
+    Args:
+        anchors: Anchors outside the journal.
+        hashes: The hashes of the journal's events, from the first on.
+    """
+    findings = []
+    for anchor in anchors:
+        if anchor.seq > len(hashes):
+            found = f"it remembers event {anchor.seq}, and the journal ends at {len(hashes)}: its tail is lost"
+        elif anchor.seq < 1 or hashes[anchor.seq - 1] != anchor.hash:
+            found = f"event {anchor.seq} is not the one that it remembers: the journal was rewritten"
+        else:
+            continue
+        findings.append(AuditFinding(where=anchor.file, found=found))
+    return findings
+
+
+def _damaged(message: str) -> JournalError:
+    return JournalError(message, remedy="Restore the study folder from a backup.")

@@ -1,0 +1,99 @@
+"""The folder of a study, and what lies where in it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from llem.domain.errors import StudyError
+from llem.journal.durable import sync_folder, write_durably
+
+PARTS = ("results", "samples", "logs")
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The places in a study's folder."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """Return the journal: the only truth."""
+        return self.root / "journal.db"
+
+    @property
+    def lock(self) -> Path:
+        """Return the lock file of the one writer."""
+        return self.root / "journal.lock"
+
+    @property
+    def manifest(self) -> Path:
+        """Return the exported manifest."""
+        return self.root / "manifest.json"
+
+    @property
+    def study_file(self) -> Path:
+        """Return the copy of the study file, as it was given."""
+        return self.root / "study.yaml"
+
+    @property
+    def results(self) -> Path:
+        """Return the folder of result files."""
+        return self.root / "results"
+
+    @property
+    def samples(self) -> Path:
+        """Return the folder of raw edges."""
+        return self.root / "samples"
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of the workers' and the recorder's output."""
+        return self.root / "logs"
+
+
+def create_study_dir(output_dir: Path, name: str, started_at: datetime) -> StudyFolder:
+    """Create ``{name}_{YYYY-MM-DDTHH-MM-SS}`` below ``output_dir``, and its parts, for this study alone.
+
+    Raises:
+        StudyError: It cannot be created, or is there already: two studies never share a folder.
+    """
+    root = output_dir / f"{name}_{started_at:%Y-%m-%dT%H-%M-%S}"
+    try:
+        if not output_dir.is_dir():
+            output_dir.mkdir(parents=True)
+        root.mkdir()
+        for part in PARTS:
+            (root / part).mkdir()
+        sync_folder(output_dir)
+    except FileExistsError as error:
+        if error.filename != str(root):
+            raise _cannot_create(root, error) from error
+        raise StudyError(
+            f"The study folder {root} is there already: another study of this name started in the same second.",
+            remedy="Start it again, or give the study another name.",
+        ) from None
+    except OSError as error:
+        raise _cannot_create(root, error) from error
+    return StudyFolder(root)
+
+
+def _cannot_create(root: Path, error: OSError) -> StudyError:
+    return StudyError(
+        f"The study folder {root} cannot be created: {error.filename}: {error.strerror}.",
+        remedy="Choose a folder that you may write to with --output.",
+    )
+
+
+def keep_study_file(folder: StudyFolder, text: bytes) -> None:
+    """Keep the study file, as it was given, in the study's folder.
+
+    Raises:
+        StudyError: It cannot be written.
+    """
+    try:
+        write_durably(folder.study_file, text)
+    except OSError as error:
+        raise StudyError(
+            f"{folder.study_file} cannot be written: {error.strerror}.", remedy="Check the disk's space."
+        ) from error

@@ -1,0 +1,78 @@
+"""Whether what the journal names is still what lies on disk, and what lies there without being named."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from llem.projections.manifest import ManifestFold, TrialState
+from llem.study.folder import StudyFolder
+
+ORPHANS = "orphans"
+"""Results whole but named by no event: what a session wrote just before it died."""
+REJECTED = "rejected"
+"""Files that are no longer what their event named."""
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` as hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_problem(path: Path, sha256: str) -> str | None:
+    """Return what is wrong with a file that must have this hash; None where nothing is."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    return None if found == sha256 else "the file was altered: its SHA-256 is not the recorded one"
+
+
+def trial_file_problems(folder: StudyFolder, state: TrialState) -> list[tuple[str, str]]:
+    """Return (file below the study folder, what is wrong with it) for the files of a completed trial."""
+    named = (
+        (folder.results, state.result_file, state.result_sha256),
+        (folder.samples, state.samples_file, state.samples_sha256),
+    )
+    problems = []
+    for place, name, sha256 in named:
+        if name is not None and sha256 is not None:
+            problem = file_problem(place / name, sha256)
+            if problem is not None:
+                problems.append((f"{place.name}/{name}", problem))
+    return problems
+
+
+def drop_torn_files(folder: StudyFolder) -> None:
+    """Delete the unfinished files of sessions that died while they wrote: they belong to no result."""
+    for path in _files(folder):
+        if path.name.endswith(".part"):
+            path.unlink(missing_ok=True)
+
+
+def orphans(folder: StudyFolder, fold: ManifestFold) -> list[Path]:
+    """Return the files in ``results/`` and ``samples/`` that no completed trial names."""
+    done = [state for state in fold.trials.values() if state.status == "completed"]
+    named = {folder.results / str(state.result_file) for state in done}
+    named |= {folder.samples / str(state.samples_file) for state in done if state.samples_file}
+    return [path for path in _files(folder) if path not in named]
+
+
+def set_aside(path: Path, into: str) -> Path:
+    """Move a file into the folder ``into`` beside it, under a name that is free there; return the new place."""
+    place = path.parent / into
+    place.mkdir(exist_ok=True)
+    target = place / path.name
+    number = 1
+    while target.exists():
+        number += 1
+        target = place / f"{path.stem}.{number}{path.suffix}"
+    return path.rename(target)
+
+
+def _files(folder: StudyFolder) -> Iterable[Path]:
+    for place in (folder.results, folder.samples):
+        if place.is_dir():
+            yield from sorted(path for path in place.iterdir() if path.is_file())

@@ -1,0 +1,51 @@
+"""From checked experiments to the events that hold the plan."""
+
+from llem.domain.events import ExperimentPlanned, StudyPlanned
+from llem.domain.identity import (
+    build_config_summary,
+    config_hash,
+    derived_seed,
+    experiment_result_filename,
+    study_design_hash,
+    unique_prefix_length,
+    varying_keys,
+)
+from llem.domain.order import trial_order
+from llem.study.load import LoadedStudy
+from llem.version import __version__
+
+
+def plan_study(study: LoadedStudy) -> tuple[StudyPlanned, list[ExperimentPlanned]]:
+    """Return the plan of ``study``: equal configurations folded into one experiment, order and seed settled."""
+    settings = study.settings
+    unique = {config_hash(config): config for config in reversed(study.experiments)}
+    hashes = list(dict.fromkeys(config_hash(config) for config in study.experiments))
+    configs = [unique[key] for key in hashes]
+    seed = derived_seed(hashes) if settings.seed is None else settings.seed
+    chars = unique_prefix_length(hashes)
+    varying = varying_keys(configs)
+    cycles = range(1, settings.cycles + 1)
+    planned = StudyPlanned(
+        study_name=settings.name,
+        study_design_hash=study_design_hash(hashes, cycles=settings.cycles, order=settings.order, seed=seed),
+        llem_version=__version__,
+        base_dir=str(study.base_dir),
+        cycles=settings.cycles,
+        order=settings.order,
+        seed=seed,
+        blocks=trial_order(len(configs), settings.cycles, settings.order, seed),
+        limits=settings.limits,
+        declared=len(study.experiments),
+    )
+    experiments = [
+        ExperimentPlanned(
+            index=index,
+            label=key[:chars],
+            config=config,
+            config_hash=key,
+            config_summary=build_config_summary(config, varying),
+            result_files=[experiment_result_filename(config, key, cycle, hash_chars=chars) for cycle in cycles],
+        )
+        for index, (key, config) in enumerate(zip(hashes, configs, strict=True))
+    ]
+    return planned, experiments

@@ -1,0 +1,146 @@
+"""The parent's side of the recorder: start it, have it record, and go on without it when it fails."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from llem.domain.errors import SensorError
+from llem.domain.messages import shown
+from llem.domain.model import Value
+from llem.domain.recording import (
+    REPLY,
+    Ready,
+    RecorderFailed,
+    Reply,
+    Started,
+    StartRecording,
+    Stopped,
+    StopRecording,
+)
+from llem.domain.sensing import SensorReport
+from llem.study.signals import EndingSignals
+
+OPEN_TIMEOUT_S = 60.0
+REPLY_TIMEOUT_S = 10.0
+COMMAND = (sys.executable, "-P", "-m", "llem.recorder")
+
+R = TypeVar("R", Ready, Started, Stopped)
+
+
+class RecorderClient:
+    """A running recorder. Every way in which it can fail is a SensorError: a null figure with that reason.
+
+    Args:
+        sensors: Names of the sensors to open.
+        log: Where its output goes.
+        signals: Ending signals, which no wait for the recorder holds up; None where nobody listens for them.
+        command: The recorder's command; the parent's pid and the sensors' names are appended.
+
+    Raises:
+        SensorError: It cannot be started.
+        SessionInterrupted: An ending signal came.
+    """
+
+    def __init__(
+        self,
+        sensors: Sequence[str],
+        log: Path,
+        signals: EndingSignals | None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._signals = signals
+        self._partial = b""
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(
+                    [*command, str(os.getpid()), *sensors],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=output,
+                    process_group=0,
+                )
+        except OSError as error:
+            raise SensorError(f"The recorder cannot be started: {error}.", remedy="See `llem doctor`.") from error
+        try:
+            self.report: SensorReport = self._await(Ready, OPEN_TIMEOUT_S).report
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self, samples: Path) -> None:
+        """Record into ``samples`` from now on.
+
+        Raises:
+            SensorError: It does not record.
+        """
+        self._command(StartRecording(file=str(samples)))
+        self._await(Started, REPLY_TIMEOUT_S)
+
+    def finish(self) -> Stopped:
+        """Stop recording and return the file's hash and what recording cost.
+
+        Raises:
+            SensorError: The file is not complete.
+        """
+        self._command(StopRecording())
+        return self._await(Stopped, REPLY_TIMEOUT_S)
+
+    def close(self) -> None:
+        """End the recorder: it leaves when its commands end, or is killed."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    pass  # it is gone already
+        try:
+            self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _command(self, command: Value) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(command.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._died() from None
+
+    def _await(self, expected: type[R], timeout_s: float) -> R:
+        reply = self._reply(time.monotonic() + timeout_s)
+        if isinstance(reply, expected):
+            return reply
+        reason = reply.reason if isinstance(reply, RecorderFailed) else f"it answered {reply.did!r}"
+        raise SensorError(f"The recorder does not record: {reason}.", remedy="See logs/recorder.log.")
+
+    def _reply(self, deadline: float) -> Reply:
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        waiting = [pipe] if self._signals is None else [pipe, self._signals.fileno()]
+        while b"\n" not in self._partial:
+            left_s = deadline - time.monotonic()
+            ready = select.select(waiting, [], [], max(0.0, left_s))[0]
+            if self._signals is not None:
+                self._signals.check()
+            if not ready:
+                raise SensorError("The recorder does not answer.", remedy="See logs/recorder.log.")
+            chunk = os.read(pipe, 1 << 16)
+            if not chunk:
+                raise self._died()
+            self._partial += chunk
+        line, _, self._partial = self._partial.partition(b"\n")
+        try:
+            return REPLY.validate_json(line)
+        except ValidationError:
+            raise SensorError(f"The recorder says {shown(line)}.", remedy="See logs/recorder.log.") from None
+
+    def _died(self) -> SensorError:
+        return SensorError("The recorder died.", remedy="See logs/recorder.log.")

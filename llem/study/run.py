@@ -1,0 +1,145 @@
+"""``run`` and ``resume``: two ways into the same session."""
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from llem.domain.errors import InputError, JournalError
+from llem.domain.events import ExperimentPlanned, StudyPlanned
+from llem.journal.journal import Journal, utc_now, utc_text
+from llem.journal.lock import LockHolder, StudyLock
+from llem.projections.manifest import ManifestFold
+from llem.study.audit import anchor_findings, anchors_of, checked
+from llem.study.folder import StudyFolder, create_study_dir, keep_study_file
+from llem.study.host import boot_id, require_linux
+from llem.study.integrity import trial_file_problems
+from llem.study.launcher import Launcher, LocalLauncher
+from llem.study.recorders import StartRecorder
+from llem.study.recording import RecorderClient
+from llem.study.session import Command, Ending, Observer, Session
+
+MakeObserver = Callable[[StudyFolder, ManifestFold], Observer]
+MakeLauncher = Callable[[str], Launcher]
+
+
+def start_study(
+    plan: tuple[StudyPlanned, Sequence[ExperimentPlanned]],
+    study_file: bytes,
+    output_dir: Path,
+    observe: MakeObserver,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    make_launcher: MakeLauncher = LocalLauncher,
+    start_recorder: StartRecorder = RecorderClient,
+) -> Ending:
+    """Create the folder of a planned study, record its plan, and run it.
+
+    Args:
+        plan: The plan, as ``plan_study`` makes it.
+        study_file: The study file's bytes, kept in the folder.
+        output_dir: Where the study's folder is created.
+        observe: Makes the observer for a folder.
+        now: The clock that names the folder, in UTC.
+        make_launcher: Makes the launcher for a study.
+        start_recorder: Starts the recorder.
+
+    Raises:
+        StudyError: The folder cannot be created; nothing was run.
+        JournalError: The journal cannot be created; nothing was run.
+    """
+    require_linux()
+    study, experiments = plan
+    folder = create_study_dir(output_dir, study.study_name, now())
+    keep_study_file(folder, study_file)
+    with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
+        journal.append_all([study, *experiments])
+        return _run(folder, journal, "run", observe, make_launcher, start_recorder, retry_failed=True)
+
+
+def resume_study(
+    root: Path,
+    observe: MakeObserver,
+    *,
+    retry_failed: bool = True,
+    make_launcher: MakeLauncher = LocalLauncher,
+    start_recorder: StartRecorder = RecorderClient,
+) -> Ending:
+    """Run what is left of the study in ``root``. Its journal is all that this needs.
+
+    Args:
+        root: The study's folder.
+        observe: Makes the observer for a folder.
+        retry_failed: Whether failed and skipped trials run again.
+        make_launcher: Makes the launcher for a study.
+        start_recorder: Starts the recorder.
+
+    Raises:
+        InputError: ``root`` is no study.
+        JournalLockedError: Another session runs it now.
+        JournalError: Its journal is damaged, or shorter than its anchors say.
+    """
+    require_linux()
+    folder = StudyFolder(root)
+    if not folder.journal.is_file():
+        raise InputError(
+            f"{root} is no study: it holds no {folder.journal.name}.",
+            remedy="Give the folder that `llem study run` made; it is named {name}_{time}.",
+        )
+    with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
+        for part in (folder.results, folder.samples, folder.logs):
+            part.mkdir(exist_ok=True)
+        journal.session += 1
+        return _run(folder, journal, "resume", observe, make_launcher, start_recorder, retry_failed=retry_failed)
+
+
+def _run(
+    folder: StudyFolder,
+    journal: Journal,
+    command: Command,
+    observe: MakeObserver,
+    make_launcher: MakeLauncher,
+    start_recorder: StartRecorder,
+    *,
+    retry_failed: bool,
+) -> Ending:
+    fold = _sound_fold(folder, journal)
+    session = Session(
+        folder,
+        journal,
+        fold,
+        command=command,
+        launcher=make_launcher(str(folder.root.resolve())),
+        observer=observe(folder, fold),
+        retry_failed=retry_failed,
+        start_recorder=start_recorder,
+    )
+    ending = session.run()
+    if ending.reason == "finished":
+        journal.seal()
+    return ending
+
+
+def _sound_fold(folder: StudyFolder, journal: Journal) -> ManifestFold:
+    """Return the fold of the journal, every link of its chain checked, and the anchors outside it too."""
+    fold = ManifestFold()
+    hashes = []
+    for row in checked(journal.rows()):
+        fold.apply(row)
+        hashes.append(row.hash)
+    spoiled = {file for state in fold.trials.values() for file, _ in trial_file_problems(folder, state)}
+    # What an altered result remembers counts for nothing: its trial runs again.
+    anchors = [anchor for anchor in anchors_of(folder) if anchor.file not in spoiled]
+    lost = anchor_findings(anchors, hashes)
+    if lost:
+        raise JournalError(
+            f"The journal of {folder.root} is not whole: {lost[0].where}: {lost[0].found}.",
+            remedy="Restore journal.db and journal.db-wal from a backup. To go on with what is left, move "
+            "manifest.json and the newer result files away: their trials run again.",
+        )
+    return fold
+
+
+def _holder() -> LockHolder:
+    return LockHolder(pid=os.getpid(), host=platform.node(), boot_id=boot_id(), started_at=utc_text(utc_now()))

@@ -1,0 +1,274 @@
+"""One life of ``run`` or ``resume``: the same loop for one experiment and ten thousand."""
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError
+from llem.domain.events import (
+    Event,
+    ExperimentInterrupted,
+    ExperimentPlanned,
+    ResultRejected,
+    SessionEnded,
+    SessionStarted,
+    StudyCompleted,
+    StudyPlanned,
+)
+from llem.domain.events.session import SessionEnd
+from llem.domain.host import Host, host_drift
+from llem.domain.manifest import TrialStatus
+from llem.domain.row import Row
+from llem.journal.journal import Journal
+from llem.journal.reader import no_plan
+from llem.projections.manifest import ManifestFold, TrialState
+from llem.sensors import SENSORS
+from llem.study.attempt import Bench, TrialAttempt, Watcher
+from llem.study.folder import StudyFolder
+from llem.study.host import host_facts
+from llem.study.integrity import ORPHANS, REJECTED, drop_torn_files, orphans, set_aside, trial_file_problems
+from llem.study.launcher import Launcher
+from llem.study.recorders import Recorders, StartRecorder
+from llem.study.recording import RecorderClient
+from llem.study.signals import EndingSignals, SessionInterrupted
+from llem.version import __version__
+
+KEPT: tuple[TrialStatus, ...] = ("completed",)
+TERMINAL: tuple[TrialStatus, ...] = ("completed", "failed", "skipped")
+
+Command = Literal["run", "resume"]
+
+
+class Observer(Watcher, Protocol):
+    """Who shows or exports what happens. It gets every event after it is durable, and cannot stop the study."""
+
+    def saw(self, row: Row, fold: ManifestFold) -> None:
+        """An event was recorded; ``fold`` has it."""
+
+    def warn(self, text: str) -> None:
+        """Something deserves a person's attention."""
+
+    def close(self, fold: ManifestFold) -> None:
+        """The session is over; ``fold`` is its last state."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a session ended.
+
+    Attributes:
+        reason: Why it ended.
+        exit_code: What the command exits with.
+        error: What ended it, where an error did.
+    """
+
+    reason: SessionEnd
+    exit_code: int
+    error: LlemError | None = None
+
+
+class Session:
+    """Runs what a journal's plan leaves to do.
+
+    Args:
+        folder: The study's folder.
+        journal: Its journal, with the plan in it; the caller holds the lock.
+        fold: The fold of that journal.
+        command: The command of this session.
+        launcher: Starts workers.
+        observer: Looks on.
+        retry_failed: Whether trials that failed or were skipped run again.
+        start_recorder: Starts the recorder.
+    """
+
+    def __init__(
+        self,
+        folder: StudyFolder,
+        journal: Journal,
+        fold: ManifestFold,
+        *,
+        command: Command,
+        launcher: Launcher,
+        observer: Observer,
+        retry_failed: bool = True,
+        start_recorder: StartRecorder = RecorderClient,
+    ) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._fold = fold
+        self._command: Command = command
+        self._launcher = launcher
+        self._observer = observer
+        self._retry_failed = retry_failed
+        self._start_recorder = start_recorder
+        self._study, self._experiments, self._last_host = _plan(folder, journal.rows())
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last event."""
+        return self._journal.head
+
+    @property
+    def session(self) -> int:
+        """Return the number of this session."""
+        return self._journal.session
+
+    def append(self, event: Event) -> Row:
+        """Record an event durably, fold it, and show it."""
+        row = self._journal.append(event)
+        self._fold.apply(row)
+        self._observer.saw(row, self._fold)
+        return row
+
+    def run(self) -> Ending:
+        """Run every trial that is left, and return how that ended. Every way out leaves a resumable journal."""
+        settled = self._fold.finished and not self._fold.session_open
+        if settled and not self._left() and not self._spoiled():
+            self._observer.close(self._fold)
+            return self._finished()
+        with EndingSignals() as signals:
+            recorders = Recorders(
+                self._sensor_names(), self._folder.logs / "recorder.log", signals, self._start_recorder
+            )
+            try:
+                ending = self._guarded(recorders, signals)
+            finally:
+                recorders.close()
+                self._observer.close(self._fold)
+        return ending
+
+    def _guarded(self, recorders: Recorders, signals: EndingSignals) -> Ending:
+        try:
+            ending = self._trials(recorders, signals)
+        except SessionInterrupted as stop:
+            self._end("interrupted", str(stop))
+            return Ending("interrupted", stop.exit_code)
+        except JournalError as error:
+            return Ending("environment", error.exit_code, error)  # it takes no further event
+        except EnvironmentNotFitError as error:
+            self._end("environment", error.message)
+            return Ending("environment", error.exit_code, error)
+        except Exception as error:
+            self._end("error", f"{type(error).__name__}: {error}")
+            raise
+        return ending
+
+    def _trials(self, recorders: Recorders, signals: EndingSignals) -> Ending:
+        started = time.monotonic()
+        report = recorders.open()
+        host = host_facts()
+        event = SessionStarted(
+            command=self._command, llem_version=__version__, pid=os.getpid(), host=host, sensors=report
+        )
+        self.append(event)
+        drift = host_drift(self._last_host, host) if self._last_host else []
+        if drift:
+            self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
+        self._recover()
+        bench = Bench(
+            self._folder,
+            self._study,
+            self._experiments,
+            host,
+            self,
+            self._launcher,
+            recorders,
+            signals,
+            self._observer,
+        )
+        limit_s = self._study.limits.study_s
+        deadline = None if limit_s is None else started + limit_s
+        for state in self._left():
+            signals.check()
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            TrialAttempt(bench, state, deadline=deadline).run()
+        signals.check()
+        return self._finish()
+
+    def _left(self) -> list[TrialState]:
+        keep = TERMINAL if not self._retry_failed else KEPT
+        return [state for state in self._fold.in_order() if state.status not in keep]
+
+    def _recover(self) -> None:
+        """Settle what earlier sessions left: processes, trials found running, files that are not what they were."""
+        swept = self._launcher.sweep()
+        if swept:
+            self._observer.warn(f"ended {swept} processes that an earlier session left behind")
+        for state in self._fold.in_order():
+            if state.status == "running":
+                self.append(
+                    ExperimentInterrupted.model_validate(
+                        {
+                            "trial": state.trial,
+                            "attempt": state.attempts,
+                            "reason": "found running in a session that is over",
+                            "phase": state.phase,
+                        }
+                    )
+                )
+        for state, file, reason in self._spoiled():
+            self.append(ResultRejected(trial=state.trial, attempt=state.attempts, file=file, reason=reason))
+            self._observer.warn(f"{file}: {reason}; its trial runs again")
+            if (self._folder.root / file).exists():
+                set_aside(self._folder.root / file, REJECTED)
+        drop_torn_files(self._folder)
+        for path in orphans(self._folder, self._fold):
+            moved = set_aside(path, ORPHANS)
+            self._observer.warn(f"{path.name} belongs to no completed trial: set aside as {moved}")
+
+    def _spoiled(self) -> list[tuple[TrialState, str, str]]:
+        """Return the completed trials whose files are not what they were: (trial, file, what is wrong)."""
+        done = [state for state in self._fold.in_order() if state.status == "completed"]
+        problems = [(state, trial_file_problems(self._folder, state)) for state in done]
+        return [(state, *found[0]) for state, found in problems if found]
+
+    def _finish(self) -> Ending:
+        counts = {status: self._fold.count(status) for status in TERMINAL}
+        if sum(counts.values()) < len(self._fold.trials):
+            self._end("study_deadline", f"limits.study_s = {self._study.limits.study_s}")
+            return Ending("study_deadline", 1)
+        self.append(StudyCompleted(**counts))
+        self._end("finished", None)
+        return self._finished()
+
+    def _finished(self) -> Ending:
+        return Ending("finished", 0 if self._fold.count("completed") == len(self._fold.trials) else 1)
+
+    def _end(self, reason: SessionEnd, detail: str | None) -> None:
+        """Record why the session ends, if it has begun and the journal still takes it."""
+        if not self._fold.session_open or self._fold.session != self.session:
+            return
+        try:
+            self.append(SessionEnded(reason=reason, detail=detail))
+        except JournalError as error:
+            self._observer.warn(str(error))
+
+    def _sensor_names(self) -> list[str]:
+        """Return the sensors that any experiment asks for, in the registry's order."""
+        asked = [planned.config.measurement.sensors for planned in self._experiments.values()]
+        if any(names == "auto" for names in asked):
+            return list(SENSORS)
+        return [name for name in SENSORS if any(name in names for names in asked)]
+
+
+def _plan(folder: StudyFolder, rows: Iterable[Row]) -> tuple[StudyPlanned, dict[int, ExperimentPlanned], Host | None]:
+    """Return the plan that the journal begins with, and the machine of its last session."""
+    study: StudyPlanned | None = None
+    experiments: dict[int, ExperimentPlanned] = {}
+    host: Host | None = None
+    for row in rows:
+        if row.kind not in ("study_planned", "experiment_planned", "session_started"):
+            continue
+        event = row.event()
+        if isinstance(event, StudyPlanned):
+            study = event
+        elif isinstance(event, ExperimentPlanned):
+            experiments[event.index] = event
+        elif isinstance(event, SessionStarted):
+            host = event.host
+    if study is None:
+        raise no_plan(folder.root)
+    return study, experiments, host

@@ -1,0 +1,144 @@
+"""One attempt from its start to its end, whatever the worker does: messages, deadlines, signals."""
+
+import selectors
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from llem.domain.events import Phase
+from llem.domain.messages import ErrorMessage, Message, PhaseMessage, ProgressMessage, ResultMessage
+from llem.domain.result import Measured
+from llem.study.launcher import Attempt, Exit, Fault
+from llem.study.signals import EndingSignals
+
+TICK_S = 0.5
+READS_AFTER_EXIT = 64  # of 64 KiB each: more than any pipe of ours holds
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+class Supervisor:
+    """Watches one attempt.
+
+    Args:
+        attempt: The started worker.
+        deadline: When the attempt must be over, on ``time.monotonic()``.
+        signals: Ending signals; one that comes ends the watching.
+        on_phase: Called when the worker enters a phase.
+        on_progress: Called when it tells of progress.
+        tick: Called about twice a second.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        *,
+        deadline: float,
+        signals: EndingSignals,
+        on_phase: Callable[[PhaseMessage], None],
+        on_progress: Callable[[ProgressMessage], None],
+        tick: Callable[[], None],
+    ) -> None:
+        self._attempt = attempt
+        self._deadline = deadline
+        self._signals = signals
+        self._on_phase = on_phase
+        self._on_progress = on_progress
+        self._tick = tick
+        self._started_ns = time.monotonic_ns()
+        self.phase: Phase = "start"
+
+    def watch(self) -> Measured | Fault | None:
+        """Return the measurement or the fault as soon as it is known; None if the worker ended without a word.
+
+        The worker may still live when this returns: the caller records first and ends it then.
+
+        Raises:
+            SessionInterrupted: An ending signal came.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._attempt.fileno(), selectors.EVENT_READ)
+            selector.register(self._attempt.exit_fileno(), selectors.EVENT_READ)
+            selector.register(self._signals.fileno(), selectors.EVENT_READ)
+            last_tick = time.monotonic()
+            while True:
+                ready = {key.fd for key, _ in selector.select(self._wait_s(last_tick))}
+                self._signals.check()
+                # Asked before reading: what a worker wrote before it exited is in the pipe by then.
+                exited = self._attempt.exit_fileno() in ready
+                outcome, over = self._read_rest() if exited else self._read()
+                if outcome is not None or over or exited:
+                    return outcome
+                now = time.monotonic()
+                if now >= self._deadline:
+                    return Fault("TrialTimeout", f"the trial was over its deadline, in phase {self.phase!r}")
+                if now - last_tick >= TICK_S:
+                    last_tick = now
+                    self._tick()
+
+    def _wait_s(self, last_tick: float) -> float:
+        return max(0.0, min(self._deadline, last_tick + TICK_S) - time.monotonic())
+
+    def _read(self) -> tuple[Measured | Fault | None, bool]:
+        """Take what has arrived; return the outcome if it is known, and whether nothing more will come."""
+        received, over = self._attempt.receive()
+        for item in received:
+            outcome = item if isinstance(item, Fault) else self._take(item)
+            if outcome is not None:
+                return outcome, over
+        return None, over
+
+    def _read_rest(self) -> tuple[Measured | Fault | None, bool]:
+        """Take what an exited worker left in its pipe; a child of its may hold that open, or flood it, for ever."""
+        for _ in range(READS_AFTER_EXIT):
+            outcome, over = self._read()
+            if outcome is not None or over:
+                return outcome, over
+        return None, True
+
+    def _take(self, message: Message) -> Measured | Fault | None:
+        if isinstance(message, PhaseMessage):
+            if PHASES.index(message.phase) <= PHASES.index(self.phase):
+                return Fault("ProtocolViolation", f"the worker says {message.phase!r} while in {self.phase!r}")
+            self.phase = message.phase
+            self._on_phase(message)
+        elif isinstance(message, ProgressMessage):
+            self._on_progress(message)
+        elif isinstance(message, ErrorMessage):
+            return Fault(message.error_type, message.error_message, message.traceback, told=True)
+        elif isinstance(message, ResultMessage):
+            if PHASES.index(self.phase) < PHASES.index("measure"):
+                return Fault("ProtocolViolation", f"the worker sends a result while in {self.phase!r}")
+            return self._plausible(message.measured)
+        return None
+
+    def _plausible(self, measured: Measured) -> Measured | Fault:
+        """Refuse a window that lies outside the time in which the worker ran: one machine, one clock."""
+        now_ns = time.monotonic_ns()
+        if self._started_ns <= measured.window.guard_start_ns and measured.window.guard_end_ns <= now_ns:
+            return measured
+        return Fault("ImplausibleResult", "the worker's window lies outside the time in which it ran")
+
+
+def ended_silently(exited: Exit, log: Path) -> Fault:
+    """Return the fault of a worker that ended without result or error, with the last words of its log."""
+    if exited.forced:
+        return Fault("WorkerClosedPipe", "the worker closed its pipe without a result and ran on, so it was ended")
+    error_type = "WorkerKilled" if exited.signal else "WorkerExitedWithoutResult"
+    words = last_words(log)
+    ending = f"; its log ends: {words}" if words else ""
+    return Fault(error_type, f"the worker {exited.describe()} and sent no result{ending}")
+
+
+def last_words(log: Path, limit: int = 200) -> str:
+    """Return the line of a log that says most of its end, as printable text; empty where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    words = [line for line in lines if line.strip()]
+    fatal = next((line for line in words if line.startswith("Fatal Python error")), None)
+    last = fatal or (words[-1] if words else "")
+    return "".join(char for char in last if char.isprintable())[:limit]

@@ -1,0 +1,172 @@
+"""Reading YAML safely, with the place of every value."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llem.domain.errors import Problem, StudyFileError
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 200_000
+MAX_DEPTH = 50
+REMEDY = "Mend the file and try again; nothing was run."
+
+FLOAT = "tag:yaml.org,2002:float"
+MERGE = "tag:yaml.org,2002:merge"
+
+Place = tuple[int, int]
+KeyPath = tuple[str | int, ...]
+
+# The C loader is several times faster and knows the same marks; it is missing where PyYAML had no libyaml.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class YamlSource:
+    """A YAML file's content, and where each value stands.
+
+    Attributes:
+        file: The file, as the user named it.
+        raw: Its bytes.
+        tree: The top-level mapping.
+        places: Line and column, from 1, of each value by its path of keys and list positions.
+    """
+
+    file: str
+    raw: bytes
+    tree: dict[str, Any]
+    places: dict[KeyPath, Place] = field(default_factory=dict)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """Return a problem at ``path``, placed at the nearest value that the file holds."""
+        known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.places), ())
+        line, column = self.places.get(known, (None, None))
+        return Problem(".".join(map(str, path)), message, line, column)
+
+    def error(self, problems: list[Problem]) -> StudyFileError:
+        """Return the error that tells of ``problems``, in the order of the file."""
+        ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+        return StudyFileError(self.file, ordered, remedy=REMEDY)
+
+
+class _RefusedError(Exception):
+    """The file cannot be used; carries the place, where there is one."""
+
+    def __init__(self, message: str, mark: Any = None) -> None:
+        super().__init__(message)
+        self.place = (mark.line + 1, mark.column + 1) if mark else (None, None)
+
+
+def read_yaml(path: Path) -> YamlSource:
+    """Return the mapping in the YAML file at ``path``.
+
+    Raises:
+        StudyFileError: It cannot be read, is no YAML, or is no mapping; keys that stand twice, numbers that JSON
+            cannot say, aliases that contain themselves or unfold without end, and files over a megabyte are refused.
+    """
+    file = str(path)
+    walker = _Walker()
+    try:
+        raw = _read(path)
+        tree = _parse(raw, walker)
+    except _RefusedError as error:
+        raise StudyFileError(file, [Problem("", str(error), *error.place)], remedy=REMEDY) from None
+    if walker.problems:
+        raise StudyFileError(file, walker.problems, remedy=REMEDY)
+    return YamlSource(file, raw, tree, walker.places)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name that no system can open
+        raise _RefusedError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > MAX_BYTES:
+        raise _RefusedError(f"has {len(raw):,} bytes; a study file may have {MAX_BYTES:,}")
+    return raw
+
+
+def _parse(raw: bytes, walker: "_Walker") -> dict[str, Any]:
+    """Return the mapping that ``raw`` holds; nothing is built from nodes in which ``walker`` finds problems."""
+    try:
+        text = raw.decode("utf-8")
+        _require_flat(text)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise _RefusedError("is empty; expected a study, such as examples/quickstart.yaml")
+        if not isinstance(node, yaml.MappingNode):
+            raise _RefusedError(f"holds a {node.id}; expected a mapping of keys to values", node.start_mark)
+        walker.walk(node, (), ())
+        tree: dict[str, Any] = {} if walker.problems else loader.construct_document(node)
+    except UnicodeDecodeError as error:
+        raise _RefusedError(f"is not UTF-8 text: byte {error.start} is 0x{raw[error.start]:02x}") from None
+    except yaml.MarkedYAMLError as error:
+        raise _RefusedError(f"is no YAML: {error.problem or error.context}", error.problem_mark) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise _RefusedError(f"is no YAML: {' '.join(str(error).split())}") from None
+    return tree
+
+
+def _require_flat(text: str) -> None:
+    """Refuse text that nests too deeply. Reading by events needs no recursion, which such text would exhaust."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _RefusedError(f"nests deeper than {MAX_DEPTH} levels", event.start_mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+class _Walker:
+    """Notes the place of every value and finds what YAML itself would let pass."""
+
+    def __init__(self) -> None:
+        self.places: dict[KeyPath, Place] = {}
+        self.problems: list[Problem] = []
+        self._nodes = 0
+
+    def walk(self, node: yaml.Node, path: KeyPath, above: tuple[int, ...]) -> None:
+        """Walk ``node`` at ``path``; ``above`` are the ids of the nodes that contain it."""
+        self._nodes += 1
+        if self._nodes == MAX_NODES:
+            self._refuse(node, path, f"the file unfolds to more than {MAX_NODES:,} values")
+        if self._nodes >= MAX_NODES:
+            return
+        self.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if id(node) in above:
+            self._refuse(node, path, "an alias contains itself")
+            return
+        if node.tag == FLOAT and node.value.strip("+-").lower() in (".inf", ".nan"):
+            self._refuse(node, path, f"a number must be finite; found {node.value}")
+        elif isinstance(node, yaml.MappingNode):
+            self._walk_mapping(node, path, (*above, id(node)))
+        elif isinstance(node, yaml.SequenceNode):
+            for number, item in enumerate(node.value):
+                self.walk(item, (*path, number), (*above, id(node)))
+
+    def _walk_mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[int, ...]) -> None:
+        first_lines: dict[str, int] = {}
+        merged = [value for key, value in node.value if key.tag == MERGE]
+        for key, value in node.value:
+            if key.tag == MERGE:
+                continue
+            if key.tag != "tag:yaml.org,2002:str":
+                self._refuse(key, path, f"the key {getattr(key, 'value', key.id)!r} is no text: put it in quotes")
+            elif key.value in first_lines:
+                line = first_lines[key.value]
+                self._refuse(key, (*path, key.value), f"stands twice; the first is on line {line}")
+            else:
+                first_lines[key.value] = key.start_mark.line + 1
+                self.places.setdefault((*path, key.value), (key.start_mark.line + 1, key.start_mark.column + 1))
+                self.walk(value, (*path, key.value), above)
+        for value in merged:  # last: a key of the mapping's own overrides a merged one, and so does its place
+            self.walk(value, path, above)
+
+    def _refuse(self, node: yaml.Node, path: KeyPath, message: str) -> None:
+        mark = node.start_mark
+        self.problems.append(Problem(".".join(map(str, path)), message, mark.line + 1, mark.column + 1))
