@@ -1,0 +1,48 @@
+"""The command line: thin, and lazy so that ``--help`` pays only for cyclopts."""
+
+import sys
+
+from cyclopts import App
+
+from llem.cli import help
+from llem.cli.help import Help
+from llem.cli.screen import silence_broken_streams
+from llem.domain.errors import LlemError
+from llem.version import __version__
+
+
+def _group(name: str, words: Help) -> App:
+    return App(name=name, help=words.text, help_epilogue=words.epilogue, help_format="plaintext", version=__version__)
+
+
+app = _group("llem", help.LLEM)
+study = _group("study", help.STUDY)
+app.command(study)
+# Named, not imported: a command's module is loaded when the command is used.
+for group, command, words in (
+    (study, "run", help.RUN),
+    (study, "resume", help.RESUME),
+    (study, "log", help.LOG),
+    (study, "status", help.STATUS),
+    (app, "doctor", help.DOCTOR),
+):
+    path = f"llem.cli.{command}:{command}"
+    group.command(path, name=command, help=words.text, help_epilogue=words.epilogue)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a figure in ± is no reason to fail
+    try:
+        app()
+    except LlemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`llem study log … | head`): the code that SIGPIPE would have given.
+        silence_broken_streams()
+        sys.exit(141)

@@ -1,0 +1,107 @@
+"""What ``--help`` says: kept apart from the commands, so that no help text loads what a command needs."""
+
+from typing import NamedTuple
+
+
+class Help(NamedTuple):
+    """The words of one command: what it does, and examples that can be typed."""
+
+    text: str
+    examples: str
+
+    @property
+    def epilogue(self) -> str:
+        """Return what stands below the options."""
+        return f"Examples:\n{self.examples}\n{EXIT_CODES}"
+
+
+EXIT_CODES = """\
+Exit codes:
+  0    every trial completed
+  1    the study ended with failed or skipped trials
+  2    bad input or usage
+  3    the machine is not fit: no space, study locked by another session, journal damaged
+  130  interrupted (129, 143 by SIGHUP, SIGTERM): go on with `llem study resume`
+"""
+
+LLEM = Help(
+    "Measure the energy, speed and memory of LLM inference.",
+    """\
+  llem study run examples/quickstart.yaml
+  llem doctor
+""",
+)
+
+STUDY = Help(
+    "Run, resume and inspect studies.",
+    """\
+  llem study run study.yaml
+  llem study status studies/quickstart_2026-11-22T10-00-00
+""",
+)
+
+RUN = Help(
+    """\
+Measure every experiment of a study, each in its own worker process.
+
+The study's folder holds the journal (every event), manifest.json (where
+each trial stands), results/ (every figure), samples/ (what the sensors
+said) and logs/. Ctrl-C stops at once; `llem study resume` goes on.
+""",
+    """\
+  llem study run examples/quickstart.yaml
+  llem study run study.yaml --output /data/studies
+  llem study run study.yaml --json > events.jsonl
+""",
+)
+
+RESUME = Help(
+    """\
+Go on with a study that stopped, however it stopped.
+
+The journal is all that this needs. Completed trials are kept if their
+files still have their recorded hashes; interrupted, failed, skipped and
+pending ones run.
+""",
+    """\
+  llem study resume
+  llem study resume studies/quickstart_2026-11-22T10-00-00
+  llem study resume --no-retry-failed
+""",
+)
+
+LOG = Help(
+    """\
+Show and audit every event of a study, also while it runs.
+
+--verify checks every event's number, hash and form, the journal's head
+against manifest.json and the result files, and every result and samples
+file against its recorded hash; exit code 3 where it finds something.
+""",
+    """\
+  llem study log studies/quickstart_2026-11-22T10-00-00
+  llem study log studies/quickstart_2026-11-22T10-00-00 --follow
+  llem study log studies/quickstart_2026-11-22T10-00-00 --json --trial 1ec736c7_c1
+  llem study log studies/quickstart_2026-11-22T10-00-00 --verify
+""",
+)
+
+STATUS = Help(
+    "Show where a study stands, from its journal alone, also while it runs.",
+    """\
+  llem study status studies/quickstart_2026-11-22T10-00-00
+  llem study status studies/quickstart_2026-11-22T10-00-00 --json
+""",
+)
+
+DOCTOR = Help(
+    """\
+Show what can be measured on this machine, and what would mend the rest.
+
+Exit code 3 where no energy can be measured (a model is no measurement).
+""",
+    """\
+  llem doctor
+  llem doctor --json
+""",
+)

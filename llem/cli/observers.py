@@ -1,0 +1,243 @@
+"""What looks on while a study runs: the manifest's export, and one of three ways to show progress."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from llem.cli.screen import silence_broken_streams
+from llem.cli.words import duration_text, headline_text, printable
+from llem.domain.identity import summary_text
+from llem.domain.messages import ProgressMessage
+from llem.domain.result import Headline
+from llem.domain.row import Row
+from llem.exports.manifest import ManifestExporter
+from llem.projections.manifest import ManifestFold, TrialState
+from llem.study.folder import StudyFolder
+
+ENDED = ("completed", "failed", "skipped")
+ENDINGS = ("experiment_completed", "experiment_failed", "experiment_interrupted", "experiment_skipped")
+
+
+class Display(Protocol):
+    """One way to show a running study."""
+
+    def saw(self, row: Row, fold: ManifestFold) -> None:
+        """An event was recorded."""
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+
+    def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
+        """The running trial is this far."""
+
+    def tick(self) -> None:
+        """Time passed."""
+
+    def close(self) -> None:
+        """Nothing more will be shown."""
+
+
+class StudyObserver:
+    """Keeps the manifest exported and feeds a display; neither can stop the study.
+
+    A screen that has gone (a closed terminal, a broken pipe) is left alone from then on.
+
+    Args:
+        folder: The study's folder.
+        display: Shows the study.
+    """
+
+    def __init__(self, folder: StudyFolder, display: Display) -> None:
+        self._display: Display | None = display
+        self._exporter = ManifestExporter(folder.manifest, self.warn)
+        self._show(lambda display: display.say(f"study folder: {folder.root}"))
+
+    def saw(self, row: Row, fold: ManifestFold) -> None:
+        """Export and show an event."""
+        self._exporter.update(fold)
+        self._show(lambda display: display.saw(row, fold))
+
+    def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
+        """Show how far the running trial is."""
+        self._show(lambda display: display.progress(trial, phase, message))
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+        self._show(lambda display: display.say(f"warning: {printable(text)}"))
+
+    def tick(self) -> None:
+        """Export what is due and move the clock on the screen."""
+        self._exporter.tick()
+        self._show(lambda display: display.tick())
+
+    def close(self, fold: ManifestFold) -> None:
+        """Export the last state exactly and end the display."""
+        self._exporter.export_now(fold)
+        self._show(lambda display: display.close())
+
+    def _show(self, action: Callable[[Display], None]) -> None:
+        if self._display is None:
+            return
+        try:
+            action(self._display)
+        except OSError:
+            self._display = None
+            silence_broken_streams()
+
+
+class Clock:
+    """How long a session has run and may still take."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._running: str | None = None
+        self._ended = 0
+
+    def saw(self, row: Row) -> None:
+        """Count a trial that ran in this session; not one that an earlier session left running."""
+        if row.kind == "experiment_running":
+            self._running = row.trial
+        elif row.kind in ENDINGS and row.trial == self._running:
+            self._ended += 1
+
+    def text(self, fold: ManifestFold | None) -> str:
+        """Return the elapsed time, and the expected rest once a trial has shown how long one takes."""
+        elapsed_s = time.monotonic() - self._started
+        if fold is None or not self._ended:
+            return duration_text(elapsed_s)
+        left = fold.count("pending") + fold.count("interrupted") + fold.count("running")
+        return f"{duration_text(elapsed_s)}, about {duration_text(elapsed_s / self._ended * left)} left"
+
+
+class PlainDisplay:
+    """One line per ended trial: for logs, pipes and people who like it so."""
+
+    def __init__(self) -> None:
+        self._clock = Clock()
+
+    def saw(self, row: Row, fold: ManifestFold) -> None:
+        """Show the start of a session and the end of each trial."""
+        self._clock.saw(row)
+        if row.kind == "session_started":
+            self.say(session_line(fold))
+        elif row.kind in ENDINGS and row.trial:
+            self.say(f"{trial_line(fold, fold.trials[row.trial])}  [{self._clock.text(fold)}]")
+
+    def say(self, text: str) -> None:
+        """Write one line to stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
+        """Progress within a trial is not worth a line."""
+
+    def tick(self) -> None:
+        """Nothing moves."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class JsonDisplay(PlainDisplay):
+    """Every event as one JSON line on stdout; words go to stderr."""
+
+    def saw(self, row: Row, fold: ManifestFold) -> None:
+        """Write the event."""
+        print(row_json(row), flush=True)
+
+
+class LiveDisplay:
+    """A panel that stays in place on a terminal, redrawn twice a second: the parent must not warm the machine."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._clock = Clock()
+        self._fold: ManifestFold | None = None
+        self._doing = ""
+        self._fraction: float | None = None
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def saw(self, row: Row, fold: ManifestFold) -> None:
+        """Show an event: ended trials scroll past, the rest moves the panel."""
+        self._fold = fold
+        self._clock.saw(row)
+        if row.kind == "session_started":
+            self.say(session_line(fold))
+        elif row.kind in ENDINGS and row.trial:
+            self.say(trial_line(fold, fold.trials[row.trial]))
+            self._doing, self._fraction = "", None
+        elif row.trial:
+            state = fold.trials[row.trial]
+            self._doing, self._fraction = f"{_trial_name(state)}: {state.phase or state.status}", None
+        self.tick()
+
+    def say(self, text: str) -> None:
+        """Show one line above the panel."""
+        self._live.console.print(Text(text))
+
+    def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
+        """Move the running trial's share."""
+        self._fraction = message.fraction
+
+    def tick(self) -> None:
+        """Redraw."""
+        self._live.update(self._panel(), refresh=True)
+
+    def close(self) -> None:
+        """Take the panel away."""
+        self._live.stop()
+
+    def _panel(self) -> Group:
+        fold = self._fold
+        done = sum(state.status in ENDED for state in fold.trials.values()) if fold else 0
+        total = len(fold.trials) if fold else 1
+        share = f" {self._fraction:.0%}" if self._fraction is not None else ""
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=total, completed=done + (self._fraction or 0) * 0.9, width=30)
+        grid.add_row(bar, Text(f"{done}/{total} trials  {self._clock.text(fold)}"))
+        return Group(grid, Text(f"{self._doing}{share}" or "…", style="dim"))
+
+
+def choose_display(*, as_json: bool) -> Display:
+    """Return the display that suits where the words go."""
+    if as_json:
+        return JsonDisplay()
+    console = Console(stderr=True)
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay()
+
+
+def session_line(fold: ManifestFold) -> str:
+    """Return what a session is about to do."""
+    left = len(fold.trials) - fold.count("completed")
+    name = fold.study["study_name"] if fold.study else "?"
+    return f"{name}: {left} of {len(fold.trials)} trials to run"
+
+
+def trial_line(fold: ManifestFold, state: TrialState) -> str:
+    """Return how a trial ended, with its figures or its error."""
+    done = sum(other.status in ENDED for other in fold.trials.values())
+    if state.status == "completed" and state.headline:
+        outcome = headline_text(Headline.model_validate(state.headline))
+    else:
+        named = f"{state.error_type}: " if state.status == "failed" else ""
+        outcome = named + printable(state.error_message or "", 300)
+    return f"[{done}/{len(fold.trials)}] {_trial_name(state)}  {state.status}  {outcome}"
+
+
+def _trial_name(state: TrialState) -> str:
+    return f"{printable(summary_text(state.config_summary))}  cycle {state.cycle}"
+
+
+def row_json(row: Row) -> str:
+    """Return an event as one JSON line, its data unfolded."""
+    columns = row._asdict()
+    columns["data"] = row.payload()
+    return json.dumps(columns)

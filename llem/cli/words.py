@@ -1,0 +1,90 @@
+"""Figures and outcomes in words, the same in every command."""
+
+import math
+import shlex
+from pathlib import Path
+
+from llem.domain.events.session import SessionEnd
+from llem.domain.result import Headline
+from llem.domain.sensing import Provenance
+from llem.domain.statistics import MeanWithInterval
+from llem.projections.manifest import ManifestFold
+
+MODELLED_MARK = "~"
+LEGEND = (
+    f"{MODELLED_MARK} modelled, not measured. ± is the 95 % interval over cycles (Student's t); "
+    "null is unknown, with its reason."
+)
+_SCALES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+
+
+def printable(text: str, limit: int = 500) -> str:
+    """Return ``text`` without control characters, so that nothing from a worker can act on a terminal."""
+    clean = "".join(char if char.isprintable() else " " for char in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def energy_text(value_j: float, provenance: Provenance) -> str:
+    """Return joules with a unit that suits them, marked where they are modelled."""
+    factor, prefix = _scale(value_j)
+    return f"{_mark(provenance)}{value_j / factor:.3g} {prefix}J"
+
+
+def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenance = "counter") -> str:
+    """Return ``mean ± half width`` with matching digits: two digits of the half width set the rest."""
+    factor, prefix = _scale(value.mean) if unit else (1.0, "")
+    mean = value.mean / factor
+    ending = f" {prefix}{unit}" if unit else ""
+    if value.half_width is None:
+        return f"{_mark(provenance)}{mean:.4g}{ending} (n = 1)"
+    half_width = value.half_width / factor
+    digits = 1 - math.floor(math.log10(half_width)) if half_width > 0 else 3
+    digits = min(6, max(0, digits))
+    return f"{_mark(provenance)}{mean:.{digits}f} ± {half_width:.{digits}f}{ending}"
+
+
+def _scale(value: float) -> tuple[float, str]:
+    return next(((factor, prefix) for factor, prefix in _SCALES if abs(value) >= factor), _SCALES[0])
+
+
+def _mark(provenance: Provenance) -> str:
+    return MODELLED_MARK if provenance == "modelled" else ""
+
+
+def headline_text(headline: Headline) -> str:
+    """Return a trial's main figures on one line."""
+    per_token = headline.energy_per_output_token_j
+    energy = "energy unknown" if per_token is None else f"{energy_text(per_token, headline.provenance)}/token"
+    invalid = f"  INVALID: {', '.join(headline.invalid)}" if headline.invalid else ""
+    return f"{energy}  {headline.output_tokens_per_s:,.1f} tokens/s{invalid}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people say it: ``48 s``, ``3:05 min``, ``2:03:40 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 trial``, ``2 trials``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
+    """Return the last line of a session: what to type next."""
+    folder = shlex.quote(str(root))
+    if reason != "finished":
+        left = len(fold.trials) - fold.count("completed")
+        return f"{left} of {len(fold.trials)} trials left. Go on with: llem study resume {folder}"
+    unhappy = fold.count("failed") + fold.count("skipped")
+    if unhappy:
+        return (
+            f"{unhappy} of {len(fold.trials)} trials have no result. See why: llem study log {folder} "
+            f"--kind experiment_failed. Try them again: llem study resume {folder}"
+        )
+    done = "The one trial" if len(fold.trials) == 1 else f"All {len(fold.trials)} trials"
+    return f"{done} completed. Audit: llem study log {folder} --verify"

@@ -1,0 +1,75 @@
+"""A study on two simulated GPUs: the real nvidia-ml-py in the real recorder, and a true power that is known."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "simulated_gpu" / "nvml.c"
+COUNTED = "GPU-00000000-sim0-0000-0000-000000000000"  # 100 W, a counter published every 100 ms
+UNCOUNTED = "GPU-00000000-sim1-0000-0000-000000000000"  # 50 W, no counter
+WINDOW_S = 0.6
+
+
+@pytest.fixture(scope="module")
+def nvml(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment in which the simulated driver is found."""
+    folder = tmp_path_factory.mktemp("driver")
+    library = folder / "libnvidia-ml.so.1"
+    subprocess.run(["cc", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SOURCE)], check=True)
+    return {"LD_LIBRARY_PATH": str(folder)}
+
+
+def measured_on(lab: Any, nvml: dict[str, str], *devices: str) -> dict[str, Any]:
+    """Return the result of a trial whose worker says that it used ``devices``."""
+    study_file = lab.write(
+        model={"devices": list(devices), "window_s": WINDOW_S, "settle_s": 0.3},
+        measurement={"sensors": ["nvml"], "guard_s": 0, "latency_passes": 0, "count_flops": False},
+    )
+    _, study = lab.run(study_file, env=nvml)
+    result: dict[str, Any] = study.result(study.trials()[0])
+    return result
+
+
+def test_the_counter_of_the_gpu_in_use_gives_the_energy_and_the_idle_one_beside_it_nothing(
+    lab: Any, nvml: Any
+) -> None:
+    result = measured_on(lab, nvml, COUNTED)
+    figures = result["figures"]
+    assert (result["boundary"], result["provenance"]) == ("gpu", "counter")
+    truth_j = 100 * figures["duration_s"]
+    assert abs(figures["energy_total_j"] - truth_j) <= figures["u_energy_total_j"]
+    assert figures["u_energy_total_j"] < 0.2 * truth_j
+    used = [part["channel"]["id"] for part in result["components"] if part["in_total"]]
+    assert used == [f"nvml/{COUNTED}/energy"]
+    # The power readings of the same GPU are the second opinion.
+    assert abs(figures["cross_check_rel"]) < 0.2
+
+
+def test_a_gpu_without_a_counter_is_measured_by_its_power_and_says_so(lab: Any, nvml: Any) -> None:
+    result = measured_on(lab, nvml, UNCOUNTED)
+    assert (result["boundary"], result["provenance"], result["estimator"]) == ("gpu", "sampled", "held_readings")
+    assert result["figures"]["energy_total_j"] == pytest.approx(50 * result["figures"]["duration_s"])
+
+
+def test_two_gpus_in_use_add_up_and_the_weaker_source_names_the_sum(lab: Any, nvml: Any) -> None:
+    result = measured_on(lab, nvml, COUNTED, UNCOUNTED)
+    figures = result["figures"]
+    assert result["provenance"] == "sampled"
+    assert abs(figures["energy_total_j"] - 150 * figures["duration_s"]) <= figures["u_energy_total_j"]
+
+
+def test_a_gpu_that_no_sensor_knows_has_no_energy_and_a_reason(lab: Any, nvml: Any) -> None:
+    result = measured_on(lab, nvml, "GPU-of-another-machine")
+    assert result["figures"]["energy_total_j"] is None
+    assert "GPU-of-another-machine" in result["figures"]["unknown"]["energy_total_j"]
+
+
+def test_doctor_shows_what_each_gpu_can_tell(lab: Any, nvml: Any) -> None:
+    shown = json.loads(lab.llem("doctor", "--json", env=nvml).out)
+    assert shown["can_measure_energy"] is True
+    channels = {(channel["device"], channel["kind"]) for channel in shown["sensors"]["channels"]}
+    assert {(COUNTED, "energy_j"), (COUNTED, "power_w"), (UNCOUNTED, "power_w")} <= channels
+    assert (UNCOUNTED, "energy_j") not in channels

@@ -1,0 +1,69 @@
+"""The real recorder with one acted sensor: a meter of exactly ten watts, or one with a fault.
+
+LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from llem.domain.errors import SensorError
+from llem.domain.sensing import Channel, Device
+from llem.lifeline import die_with_parent
+from llem.recorder.recorder import Recorder, open_sensors
+from llem.sensors.base import Reading
+
+WATTS = 10.0
+FOR_EVER_S = 3600
+
+
+class Meter:
+    """A package's energy counter that rises by ten joules a second."""
+
+    period_s = 0.005
+    channels: tuple[Channel, ...] = (
+        Channel(
+            id="acted/package",
+            sensor="rapl",
+            device="package-0",
+            boundary="cpu_package",
+            kind="energy_j",
+            provenance="counter",
+        ),
+    )
+    devices: tuple[Device, ...] = (Device(id="package-0", name="acted", facts={}),)
+
+    def __init__(self, fault: str) -> None:
+        if fault == "none":
+            raise SensorError("There is no meter.", remedy="Buy one.")
+        if fault == "slow_open":
+            time.sleep(FOR_EVER_S)
+        self._fault = fault
+        self._reads = 0
+
+    def read(self) -> list[Reading]:
+        self._reads += 1
+        if self._fault == "slow_start" and self._reads == 1:
+            time.sleep(FOR_EVER_S)
+        if self._fault == "slow_stop" and self._reads > 1:
+            time.sleep(FOR_EVER_S)
+        before_ns = time.monotonic_ns()
+        return [Reading("acted/package", before_ns, time.monotonic_ns(), before_ns / 1e9 * WATTS)]
+
+    def close(self) -> None:
+        if self._fault == "hang_on_close":
+            time.sleep(FOR_EVER_S)
+
+
+def main() -> None:
+    die_with_parent(int(sys.argv[1]))
+    fault = os.environ["LLEM_ACTING_RECORDER"]
+    factories: dict[str, Callable[[], Meter]] = {"rapl": lambda: Meter(fault)}
+    sensors, report = open_sensors(["rapl"], factories)
+    commands = os.fdopen(0, "rb", buffering=0, closefd=False)
+    Recorder(sensors.values(), report, commands, os.fdopen(os.dup(1), "wb")).run()
+
+
+if __name__ == "__main__":
+    main()

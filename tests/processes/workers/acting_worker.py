@@ -1,0 +1,400 @@
+"""A worker that acts: it speaks the worker's protocol without any model, and misbehaves as it is told to.
+
+The trial's ``model.behaviour`` says how; ``first:X`` misbehaves as X in the first attempt only. Raw JSON and no
+pydantic, so that a trial takes milliseconds.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llem.lifeline import die_with_parent
+
+FOR_EVER_S = 3600
+PHASES = ("load", "prepare", "warmup", "measure", "latency", "teardown")
+ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x1b[31m"
+
+
+class Worker:
+    """This attempt: its specification, and the pipe to the parent."""
+
+    def __init__(self, spec: dict, pipe: int) -> None:
+        self.spec = spec
+        self.pipe = pipe
+        self.model = spec["config"]["model"]
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.pipe, view) :]
+
+    def send(self, **message: object) -> None:
+        self.write(line(**message))
+
+    def phases(self, last: str = "measure") -> None:
+        for phase in PHASES[: PHASES.index(last) + 1]:
+            self.write(phase_line(phase))
+
+    def result(self, **changes: object) -> bytes:
+        """Measure nothing for a while and return the message that says so, with ``changes`` to its parts."""
+        guard_start_ns = time.monotonic_ns()
+        anchor = datetime.now(UTC).isoformat()
+        time.sleep(float(self.model.get("settle_s", 0)))
+        t0_ns = time.monotonic_ns()
+        time.sleep(float(self.model.get("window_s", 0.01)))
+        t1_ns = time.monotonic_ns()
+        time.sleep(float(self.model.get("settle_s", 0)))  # until a sensor has told of the window's end
+        asked = self.spec["config"]["prompts"]["count"] * self.spec["config"]["generation"]["output_tokens"]
+        measured = {
+            "window": {
+                "t0_ns": t0_ns,
+                "t1_ns": t1_ns,
+                "guard_start_ns": guard_start_ns,
+                "guard_end_ns": time.monotonic_ns(),
+                "anchor_monotonic_ns": guard_start_ns,
+                "anchor_utc": anchor,
+                "passes": 1,
+            },
+            "work": {
+                "requests": 1,
+                "input_tokens": 4,
+                "padding_tokens": 0,
+                "output_tokens": asked,
+                "asked_output_tokens": asked,
+                "prompts_sha256": "0" * 64,
+                "outputs_sha256": None,
+            },
+            "latency": {"ttft_s": None, "itl_s": None, "tpot_s": None, "end_to_end_s": None, "passes": 0},
+            "memory": {"torch_allocated_bytes": None, "torch_reserved_bytes": None, "rss_bytes": 1_000_000},
+            "model": {
+                "parameters": 1,
+                "weight_bytes": 4,
+                "dtype": "float32",
+                "attn_implementation": None,
+                "devices": self.model.get("devices", ["cpu"]),
+                "device_names": ["acted"],
+                "tokenizer": "bytes",
+                "revision": None,
+                "weights_sha256": None,
+                "unknown": {"revision": "acted", "weights_sha256": "acted"},
+            },
+            "flops": {"per_pass": None, "source": None, "reason": "acted"},
+            "load_s": 0.0,
+            "libraries": {},
+            "warmup_s": [],
+        }
+        for part, values in changes.items():
+            measured[part].update(values)
+        return line(type="result", measured=measured)
+
+
+def line(**message: object) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def phase_line(phase: str) -> bytes:
+    return line(type="phase", phase=phase, t_ns=time.monotonic_ns())
+
+
+def ok(worker: Worker) -> None:
+    worker.phases()
+    result = worker.result()
+    worker.write(phase_line("teardown"))
+    worker.write(result)
+
+
+ok_too = ok
+
+
+def segfault(worker: Worker) -> None:
+    worker.phases()
+    ctypes.string_at(0)
+
+
+def abort(worker: Worker) -> None:
+    worker.phases("load")
+    os.abort()
+
+
+def kill_itself(worker: Worker) -> None:
+    worker.phases("warmup")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def realtime_signal(worker: Worker) -> None:
+    worker.phases("load")
+    os.kill(os.getpid(), signal.SIGRTMIN + 6)
+
+
+def exit_0(worker: Worker) -> None:
+    os._exit(0)
+
+
+def exit_3(worker: Worker) -> None:
+    os._exit(3)
+
+
+def exit_after_phases(worker: Worker) -> None:
+    worker.phases("teardown")
+    os._exit(0)
+
+
+def garbage(worker: Worker) -> None:
+    worker.phases()
+    time.sleep(0.2)
+    worker.write(b"Loading checkpoint shards: 100%\xff\xfe\n")
+    time.sleep(FOR_EVER_S)
+
+
+def garbage_nested(worker: Worker) -> None:
+    worker.write(b"[" * 900_000 + b"\n")
+    time.sleep(FOR_EVER_S)
+
+
+def garbage_after_phases_at_once(worker: Worker) -> None:
+    worker.write(phase_line("load") + phase_line("prepare") + b"garbage\n")
+    time.sleep(FOR_EVER_S)
+
+
+def garbage_after_result_at_once(worker: Worker) -> None:
+    worker.phases()
+    worker.write(worker.result() + b"garbage\n")
+
+
+def unknown_message(worker: Worker) -> None:
+    worker.send(type="energy", energy_j=1.0)
+    time.sleep(FOR_EVER_S)
+
+
+def not_a_number(worker: Worker) -> None:
+    worker.write(worker.result(latency={"passes": 0}).replace(b'"load_s": 0.0', b'"load_s": NaN'))
+
+
+def torn(worker: Worker) -> None:
+    worker.phases()
+    time.sleep(0.1)
+    worker.write(worker.result()[:-40])
+    os._exit(0)
+
+
+def torn_by_a_kill(worker: Worker) -> None:
+    worker.phases()
+    time.sleep(0.1)
+    worker.write(worker.result()[:-40])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def line_of_50_mb(worker: Worker) -> None:
+    worker.phases("load")
+    time.sleep(0.1)
+    worker.write(b'{"type": "' + b"x" * 50_000_000 + b'"}\n')
+
+
+def flood(worker: Worker) -> None:
+    worker.phases("measure")
+    chunk = line(type="progress", done=1, fraction=0.5) * 1000
+    for _ in range(100):
+        worker.write(chunk)
+    worker.write(worker.result())
+
+
+def phases_backwards(worker: Worker) -> None:
+    worker.write(phase_line("measure"))
+    time.sleep(0.1)
+    worker.write(phase_line("load"))
+    time.sleep(FOR_EVER_S)
+
+
+def result_twice(worker: Worker) -> None:
+    worker.phases()
+    worker.write(worker.result() + worker.result())
+
+
+def result_then_segfault(worker: Worker) -> None:
+    ok(worker)
+    ctypes.string_at(0)
+
+
+def result_then_slow_exit(worker: Worker) -> None:
+    ok(worker)
+    time.sleep(FOR_EVER_S)
+
+
+def window_in_the_future(worker: Worker) -> None:
+    worker.phases()
+    later_ns = time.monotonic_ns() + 3600 * 10**9
+    worker.write(worker.result(window={"t1_ns": later_ns, "guard_end_ns": later_ns}))
+    time.sleep(FOR_EVER_S)
+
+
+def window_in_the_past(worker: Worker) -> None:
+    worker.phases()
+    earlier_ns = time.monotonic_ns() - 3600 * 10**9
+    worker.write(worker.result(window={"t0_ns": earlier_ns, "guard_start_ns": earlier_ns}))
+    time.sleep(FOR_EVER_S)
+
+
+def window_backwards(worker: Worker) -> None:
+    worker.phases()
+    worker.write(worker.result(window={"t1_ns": 1}))
+    time.sleep(FOR_EVER_S)
+
+
+def numbers_beyond_floats(worker: Worker) -> None:
+    worker.phases()
+    worker.write(worker.result(work={"output_tokens": 10**400}))
+    time.sleep(FOR_EVER_S)
+
+
+def fewer_tokens_than_asked(worker: Worker) -> None:
+    worker.phases()
+    worker.write(worker.result(work={"output_tokens": 1}))
+
+
+def close_pipe_and_sleep(worker: Worker) -> None:
+    worker.phases("load")
+    os.close(worker.pipe)
+    time.sleep(FOR_EVER_S)
+
+
+def close_pipe_and_exit(worker: Worker) -> None:
+    worker.phases("load")
+    os.close(worker.pipe)
+    os._exit(5)
+
+
+def silent_start(worker: Worker) -> None:
+    time.sleep(FOR_EVER_S)
+
+
+def hang(worker: Worker) -> None:
+    worker.phases()
+    time.sleep(FOR_EVER_S)
+
+
+def hang_and_ignore_term(worker: Worker) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    worker.phases()
+    while True:
+        time.sleep(FOR_EVER_S)
+
+
+def stop_itself(worker: Worker) -> None:
+    worker.phases("load")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def child(code: str, worker: Worker, **options: object) -> None:
+    """Leave a child that ignores TERM and holds the pipe."""
+    prefix = "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); pipe = int(sys.argv[1])\n"
+    command = [sys.executable, "-S", "-c", prefix + code, str(worker.pipe)]
+    subprocess.Popen(command, pass_fds=(worker.pipe,), **options)
+
+
+def leave_children(worker: Worker) -> None:
+    worker.phases("load")
+    child("time.sleep(3600)", worker)
+    child("time.sleep(3600)", worker, start_new_session=True)
+    os._exit(7)
+
+
+def leave_children_after_result(worker: Worker) -> None:
+    child("time.sleep(3600)", worker)
+    child("time.sleep(3600)", worker, start_new_session=True)
+    ok(worker)
+
+
+def hang_with_children(worker: Worker) -> None:
+    child("time.sleep(3600)", worker)
+    child("time.sleep(3600)", worker, start_new_session=True)
+    hang(worker)
+
+
+def leave_flooding_child(worker: Worker) -> None:
+    worker.phases("load")
+    flooding = """
+while True:
+    os.write(pipe, b'{"type": "progress", "done": 1, "fraction": 0.5}\\n' * 50)
+"""
+    child(flooding, worker, start_new_session=True)
+    time.sleep(0.5)
+    os._exit(0)
+
+
+def loud(worker: Worker) -> None:
+    worker.phases()
+    block = b"loud " * 200_000
+    for _ in range(100):
+        sys.stdout.buffer.write(block)
+    sys.stdout.flush()
+    worker.write(worker.result())
+
+
+def escapes_in_error(worker: Worker) -> None:
+    worker.phases("load")
+    worker.send(type="error", error_type="Bad", error_message=f"bad {ESCAPES} bad", traceback=ESCAPES)
+
+
+def escapes_in_error_type(worker: Worker) -> None:
+    worker.send(type="error", error_type=f"Bad{ESCAPES}", error_message="bad")
+
+
+def escapes_in_log(worker: Worker) -> None:
+    print(f"last words {ESCAPES}", file=sys.stderr, flush=True)
+    os._exit(4)
+
+
+def escapes_on_pipe(worker: Worker) -> None:
+    worker.write(ESCAPES.encode() + b"\n")
+
+
+def out_of_memory(worker: Worker) -> None:
+    worker.phases("load")
+    worker.send(type="error", error_type="OutOfMemory", error_message="CUDA out of memory. Lower batch_size.")
+    os._exit(1)
+
+
+def exception(worker: Worker) -> None:
+    worker.phases("warmup")
+    worker.send(
+        type="error", error_type="RuntimeError", error_message="shapes differ", traceback="Traceback …\nRuntimeError"
+    )
+    os._exit(1)
+
+
+def tell_of_survivors(spec: dict, study: str) -> None:
+    """Say in the log which processes of other attempts of this study live while this one starts."""
+    own = os.environ["LLEM_ATTEMPT"]
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                variables = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            for variable in variables:
+                name, _, value = variable.decode("utf-8", "replace").partition("=")
+                if name == "LLEM_ATTEMPT" and value.startswith(study) and value != own:
+                    print(f"SURVIVOR {folder.name} of {value}", flush=True)
+
+
+def main() -> None:
+    parent, pipe = sys.argv[1:]
+    die_with_parent(int(parent))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spec = json.loads(sys.stdin.buffer.read())
+    tell_of_survivors(spec, os.environ["LLEM_ATTEMPT"].rsplit("/", 2)[0] + "/")
+    worker = Worker(spec, int(pipe))
+    behaviour = worker.model.get("behaviour", "ok")
+    if behaviour.startswith("first:"):
+        behaviour = behaviour.removeprefix("first:") if spec["attempt"] == 1 else "ok"
+    globals()[behaviour](worker)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The commands ``run`` and ``resume``, with the acting worker: what the command line calls, and nothing else.
+
+driver.py run OUTPUT STUDY.yaml [--json]
+driver.py resume FOLDER [--json] [--no-retry-failed]
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from llem.cli.closing import close_session
+from llem.cli.run import SessionView
+from llem.domain.errors import LlemError
+from llem.study.launcher import LocalLauncher
+from llem.study.load import load_study
+from llem.study.plan import plan_study
+from llem.study.recording import RecorderClient
+from llem.study.run import resume_study, start_study
+from llem.study.signals import EndingSignals
+
+HERE = Path(__file__).parent
+WORKER = os.environ.get("LLEM_ACTING_WORKER", str(HERE / "acting_worker.py"))
+
+
+def make_launcher(study: str) -> LocalLauncher:
+    return LocalLauncher(study, command=(sys.executable, WORKER) if WORKER.endswith(".py") else (WORKER,))
+
+
+def start_recorder(sensors: Sequence[str], log: Path, signals: EndingSignals) -> RecorderClient:
+    if "LLEM_ACTING_RECORDER" in os.environ:
+        return RecorderClient(sensors, log, signals, command=(sys.executable, "-P", str(HERE / "acting_recorder.py")))
+    return RecorderClient(sensors, log, signals)
+
+
+def main(arguments: list[str]) -> int:
+    options = {argument for argument in arguments if argument.startswith("--")}
+    command, *places = [argument for argument in arguments if argument not in options]
+    view = SessionView(as_json="--json" in options)
+    if command == "run":
+        output, study = map(Path, places)
+        loaded = load_study(study)
+        ending = start_study(
+            plan_study(loaded),
+            loaded.raw,
+            output,
+            view.observe,
+            make_launcher=make_launcher,
+            start_recorder=start_recorder,
+        )
+    else:
+        ending = resume_study(
+            Path(places[0]),
+            view.observe,
+            retry_failed="--no-retry-failed" not in options,
+            make_launcher=make_launcher,
+            start_recorder=start_recorder,
+        )
+    return close_session(ending, view.fold, view.root, as_json="--json" in options)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LlemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
