@@ -1,0 +1,20 @@
+"""Configuration of the documentation, built by `nox -s docs`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from llem.version import __version__
+
+project = "llem"
+copyright = "The llem authors"
+author = "The llem authors"
+version = release = __version__
+extensions = ["myst_parser", "reference"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["deflist", "colon_fence"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = f"llem {release}"
+nitpicky = True
