@@ -27,7 +27,8 @@ def printable(text: str, limit: int = 500) -> str:
 def energy_text(value_j: float, provenance: Provenance) -> str:
     """Return joules with a unit that suits them, marked where they are modelled."""
     factor, prefix = _scale(value_j)
-    return f"{_mark(provenance)}{value_j / factor:.3g} {prefix}J"
+    three_digits = f"{value_j / factor:#.3g}".rstrip(".")
+    return f"{_mark(provenance)}{three_digits} {prefix}J"
 
 
 def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenance = "counter") -> str:

@@ -43,11 +43,11 @@ QUICK = {
     "window_in_the_future": Ending("ImplausibleResult", "measure"),
     "window_in_the_past": Ending("ImplausibleResult", "measure"),
     "window_backwards": Ending("InvalidMessage", "measure", said="t0_ns < t1_ns"),
-    "escapes_in_error": Ending("Bad", "load", said="bad"),
+    "escapes_in_error": Ending("Bad", "load", exit_code=0, said="bad"),
     "escapes_in_log": Ending("WorkerExitedWithoutResult", exit_code=4, said="last words"),
     "escapes_on_pipe": Ending("InvalidMessage"),
-    "out_of_memory": Ending("OutOfMemory", "load", said="Lower batch_size"),
-    "exception": Ending("RuntimeError", "warmup", said="shapes differ"),
+    "out_of_memory": Ending("OutOfMemory", "load", exit_code=1, said="Lower batch_size"),
+    "exception": Ending("RuntimeError", "warmup", exit_code=1, said="shapes differ"),
     "flood": COMPLETED,
     "result_twice": COMPLETED,
     "result_then_segfault": COMPLETED,
@@ -67,8 +67,6 @@ SLOW = {
     "result_then_slow_exit": COMPLETED,
     "ok": COMPLETED,
 }
-SAID_SO = ("exception", "out_of_memory")
-"""Workers that told of their error and then exit: whether they do that before they are ended is a race."""
 TRIAL_S = 2.0
 
 
@@ -115,8 +113,7 @@ def test_a_fault_gives_one_terminal_event_with_the_true_reason(
     assert event["kind"] == "experiment_failed"
     assert data["error_type"] == ending.error_type, data
     assert data["phase"] == ending.phase
-    if name not in SAID_SO:
-        assert (data["exit_code"], data["signal"]) == (ending.exit_code, ending.signal)
+    assert (data["exit_code"], data["signal"]) == (ending.exit_code, ending.signal)
     assert ending.said in data["error_message"]
     assert data["error_message"].isprintable() or name == "escapes_in_error"
 
