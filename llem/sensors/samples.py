@@ -67,6 +67,11 @@ class SampleWriter:
         os.fsync(self._raw.fileno())
         self._raw.close()
         self._part.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the name too: an event is about to say that the file is there
+        finally:
+            os.close(folder)
         return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     def abandon(self) -> None:
