@@ -300,3 +300,17 @@ def module_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def until() -> Callable[..., Any]:
     """Return ``wait_until``: what tests wait with."""
     return wait_until
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """Let the sessions that tests start hear signals, also where the tests run in the background of a shell.
+
+    A shell has its background jobs ignore SIGINT (and ``nohup`` SIGHUP); children inherit that, and llem keeps it.
+    """
+    ignored = [signum for signum in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(signum) is signal.SIG_IGN]
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_DFL)
+    yield
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
