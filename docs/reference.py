@@ -16,6 +16,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -105,12 +106,12 @@ def fields_table(model: type[BaseModel], drop: set[str], *, defaults: bool) -> l
     return lines
 
 
-class MarkdownDirective(SphinxDirective):
+class MarkdownDirective(SphinxDirective, ABC):
     """A directive whose content is Markdown that it writes itself."""
 
+    @abstractmethod
     def markdown(self) -> list[str]:
         """Return the lines."""
-        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Return the parsed Markdown."""
