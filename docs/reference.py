@@ -106,18 +106,8 @@ def fields_table(model: type[BaseModel], drop: set[str], *, defaults: bool) -> l
     return lines
 
 
-class MarkdownDirective(SphinxDirective, ABC):
-    """A directive whose content is Markdown that it writes itself."""
-
-    @abstractmethod
-    def markdown(self) -> list[str]:
-        """Return the lines."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return the parsed Markdown."""
-        container = nodes.container()
-        self.state.nested_parse(StringList(self.markdown(), self.get_source_info()[0]), 0, container)
-        return container.children
+class FromCode(SphinxDirective):
+    """A directive whose arguments name something in the code."""
 
     def named(self) -> Any:
         """Return the object that the argument names."""
@@ -129,6 +119,20 @@ class MarkdownDirective(SphinxDirective, ABC):
     def page(self) -> str:
         """Return the text of the page that the directive stands on."""
         return Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
+
+
+class MarkdownDirective(FromCode, ABC):
+    """A directive whose content is Markdown that it writes itself."""
+
+    @abstractmethod
+    def markdown(self) -> list[str]:
+        """Return the lines."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the parsed Markdown."""
+        container = nodes.container()
+        self.state.nested_parse(StringList(self.markdown(), self.get_source_info()[0]), 0, container)
+        return container.children
 
 
 class Fields(MarkdownDirective):
@@ -193,7 +197,7 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text, text, language="text")]
 
 
-class Covers(MarkdownDirective):
+class Covers(FromCode):
     """Warns of what the page does not name, and shows nothing."""
 
     required_arguments = 1
