@@ -11,6 +11,7 @@ from llem.domain.identity import (
     varying_keys,
 )
 from llem.domain.order import trial_order
+from llem.domain.spec import ExperimentConfig
 from llem.study.load import LoadedStudy
 from llem.version import __version__
 
@@ -18,9 +19,10 @@ from llem.version import __version__
 def plan_study(study: LoadedStudy) -> tuple[StudyPlanned, list[ExperimentPlanned]]:
     """Return the plan of ``study``: equal configurations folded into one experiment, order and seed settled."""
     settings = study.settings
-    unique = {config_hash(config): config for config in reversed(study.experiments)}
-    hashes = list(dict.fromkeys(config_hash(config) for config in study.experiments))
-    configs = [unique[key] for key in hashes]
+    unique: dict[str, ExperimentConfig] = {}
+    for config in study.experiments:
+        unique.setdefault(config_hash(config), config)
+    hashes, configs = list(unique), list(unique.values())
     seed = derived_seed(hashes) if settings.seed is None else settings.seed
     chars = unique_prefix_length(hashes)
     varying = varying_keys(configs)
