@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from llem.cli.closing import experiments_table, table_console
+from llem.cli.closing import print_experiments, table_console
 from llem.cli.reading import read_fold
 from llem.cli.words import LEGEND, counted, next_step, printable
 from llem.domain.events.session import SessionEnd
@@ -61,7 +61,7 @@ def _show(manifest: StudyManifest, fold: ManifestFold) -> None:
     console.print(
         Text(f"{manifest.study_name}: {manifest.status}. {counted(manifest.total_experiments, 'trial')}: {counts}.")
     )
-    console.print(experiments_table(summarise(fold)))
+    print_experiments(console, summarise(fold))
     console.print(Text(LEGEND, style="dim"))
     failed = [entry for entry in manifest.experiments if entry.status == "failed"]
     for entry in failed[:SHOWN_FAILURES]:
