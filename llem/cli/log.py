@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from llem.cli.words import row_json
 from llem.domain.errors import InputError
 from llem.domain.events import CURRENT_VERSION
 from llem.domain.row import Row
@@ -65,7 +66,7 @@ def log(
         print(HEADER, flush=True)
     rows = _following(StudyFolder(folder), trial, kind) if follow else _rows(StudyFolder(folder), trial, kind)
     for row in rows:
-        print(_json_line(row) if json else _line(row), flush=follow)
+        print(row_json(row) if json else _line(row), flush=follow)
     return 0
 
 
@@ -115,10 +116,6 @@ def _line(row: Row) -> str:
         f"{row.seq:>6}  {row.recorded_at[:26]:<26}  {row.session:>3}  {row.trial or '':<14} {attempt:>3}  "
         f"{row.kind:<22}  {detail}"
     )
-
-
-def _json_line(row: Row) -> str:
-    return jsonlib.dumps({**row._asdict(), "data": row.payload()})
 
 
 def _verify(folder: StudyFolder, *, as_json: bool) -> int:

@@ -1,6 +1,5 @@
 """What looks on while a study runs: the manifest's export, and one of three ways to show progress."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llem.cli.screen import silence_broken_streams
-from llem.cli.words import duration_text, headline_text, printable
+from llem.cli.words import duration_text, headline_text, printable, row_json
 from llem.domain.identity import summary_text
 from llem.domain.messages import ProgressMessage
 from llem.domain.result import Headline
@@ -157,7 +156,6 @@ class LiveDisplay:
     """A panel that stays in place on a terminal, redrawn twice a second: the parent must not warm the machine."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         self._clock = Clock()
         self._fold: ManifestFold | None = None
         self._doing = ""
@@ -234,10 +232,3 @@ def trial_line(fold: ManifestFold, state: TrialState) -> str:
 
 def _trial_name(state: TrialState) -> str:
     return f"{printable(summary_text(state.config_summary))}  cycle {state.cycle}"
-
-
-def row_json(row: Row) -> str:
-    """Return an event as one JSON line, its data unfolded."""
-    columns = row._asdict()
-    columns["data"] = row.payload()
-    return json.dumps(columns)

@@ -1,11 +1,13 @@
 """Figures and outcomes in words, the same in every command."""
 
+import json
 import math
 import shlex
 from pathlib import Path
 
 from llem.domain.events.session import SessionEnd
 from llem.domain.result import Headline
+from llem.domain.row import Row
 from llem.domain.sensing import Provenance
 from llem.domain.statistics import MeanWithInterval
 from llem.projections.manifest import ManifestFold
@@ -89,3 +91,10 @@ def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
         )
     done = "The one trial" if len(fold.trials) == 1 else f"All {len(fold.trials)} trials"
     return f"{done} completed. Audit: llem study log {folder} --verify"
+
+
+def row_json(row: Row) -> str:
+    """Return an event as one JSON line, its data unfolded."""
+    columns = row._asdict()
+    columns["data"] = row.payload()
+    return json.dumps(columns)

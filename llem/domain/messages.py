@@ -14,7 +14,6 @@ from llem.domain.result import Measured
 from llem.domain.spec import ExperimentConfig
 
 MAX_MESSAGE_BYTES = 1_000_000
-PROTOCOL = 1
 
 
 class WorkerSpec(Value):
@@ -28,7 +27,7 @@ class WorkerSpec(Value):
         base_dir: Folder that relative paths start from.
     """
 
-    protocol: int = PROTOCOL
+    protocol: Literal[1] = 1
     trial: str
     attempt: int
     config: ExperimentConfig

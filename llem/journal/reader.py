@@ -86,9 +86,8 @@ def _connect(path: Path, spare: Path) -> sqlite3.Connection:
     """Open read-only: as it lies without a log, through the log, or a copy where the folder allows neither."""
     log = path.with_name(path.name + "-wal")
     uri = path.absolute().as_uri()
-    attempts = [f"{uri}?mode=ro"] if log.exists() and log.stat().st_size else [f"{uri}?immutable=1"]
     try:
-        return _opened(attempts[0])
+        return _opened(f"{uri}?{'mode=ro' if _holds_anything(log) else 'immutable=1'}")
     except (sqlite3.Error, UnicodeDecodeError):
         copy = spare / path.name
         try:
@@ -98,6 +97,13 @@ def _connect(path: Path, spare: Path) -> sqlite3.Connection:
             return _opened(copy.as_uri() + "?mode=rw")
         except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
             raise _damaged(path, error) from error
+
+
+def _holds_anything(log: Path) -> bool:
+    try:
+        return log.stat().st_size > 0
+    except FileNotFoundError:
+        return False  # there is none, or the writer has just folded it in
 
 
 def _opened(uri: str) -> sqlite3.Connection:
