@@ -113,14 +113,13 @@ def fill(path: Path) -> None:
         cycles=cycles,
         order="sequential",
         seed=0,
-        blocks=[list(range(experiments))] * cycles,
+        sequence=list(range(experiments)) * cycles,
         limits=Limits(),
         declared=experiments,
     )
     events: list[ExperimentPlanned] = []
     for index, config in enumerate(configs):
         key = config_hash(config)
-        files = [f"{key}_{cycle}.json" for cycle in range(cycles)]
         events.append(
             ExperimentPlanned(
                 index=index,
@@ -128,7 +127,7 @@ def fill(path: Path) -> None:
                 config=config,
                 config_hash=key,
                 config_summary={"transformers.n": index},
-                result_files=files,
+                result_stem=key,
             )
         )
     with Journal(path) as journal:

@@ -14,7 +14,7 @@ from llem.domain.order import trial_order
 from llem.domain.result import Flops, Headline, Latency, Measured, Memory, ModelFacts, Window, Work
 from llem.domain.row import GENESIS, Row, chain_hash
 from llem.domain.sensing import Channel
-from llem.domain.spec import ExperimentConfig, Limits
+from llem.domain.spec import ExperimentConfig, Gaps, Limits
 
 settings.register_profile(
     "llem", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -159,13 +159,13 @@ class Builders:
         hashes = [config_hash(config) for config in configs]
         study = StudyPlanned(
             study_name="tiny",
-            study_design_hash=study_design_hash(hashes, cycles=cycles, order="blocks", seed=7),
+            study_design_hash=study_design_hash(hashes, cycles=cycles, order="blocks", seed=7, gaps=Gaps()),
             llem_version="0.0.1",
             base_dir="/studies",
             cycles=cycles,
             order="blocks",
             seed=7,
-            blocks=trial_order(experiments, cycles, "blocks", 7),
+            sequence=trial_order(experiments, cycles, "blocks", 7),
             limits=Limits(),
             declared=experiments,
         )
@@ -176,7 +176,7 @@ class Builders:
                 config=config,
                 config_hash=key,
                 config_summary={"batch_size": config.batch_size},
-                result_files=[f"e{index}_c{cycle}.json" for cycle in range(1, cycles + 1)],
+                result_stem=f"e{index}",
             )
             for index, (config, key) in enumerate(zip(configs, hashes, strict=True))
         ]

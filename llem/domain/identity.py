@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from llem.domain.spec import ExperimentConfig
+from llem.domain.spec import ExperimentConfig, Gaps
 
 HASH_CHARS = 8
 
@@ -56,12 +56,18 @@ def config_hash(config: ExperimentConfig) -> str:
     return _sha256(canonical_json(tree))
 
 
-def study_design_hash(config_hashes: Sequence[str], *, cycles: int, order: str, seed: int) -> str:
+def study_design_hash(config_hashes: Sequence[str], *, cycles: int, order: str, seed: int, gaps: Gaps) -> str:
     """Return the SHA-256 of the design: the experiments in their order, and the plan of repetition.
 
     Never a hash of the YAML text, so comments, key order and names leave it as it is.
     """
-    design: JsonValue = {"experiments": list(config_hashes), "cycles": cycles, "order": order, "seed": seed}
+    design: JsonValue = {
+        "experiments": list(config_hashes),
+        "cycles": cycles,
+        "order": order,
+        "seed": seed,
+        "gaps": gaps.model_dump(mode="json"),
+    }
     return _sha256(canonical_json(design))
 
 
@@ -140,19 +146,19 @@ def summary_text(summary: Mapping[str, JsonValue]) -> str:
     )
 
 
-def experiment_result_filename(
-    config: ExperimentConfig, config_hash: str, cycle: int, *, hash_chars: int = HASH_CHARS
-) -> str:
-    """Return ``{model}_{engine}_{dtype}_{hash8}_c{cycle}.json``, safe as a file name.
+def result_stem(config: ExperimentConfig, label: str) -> str:
+    """Return ``{model}_{engine}_{dtype}_{label}``, safe as a file name: what an experiment's result files begin with.
 
     Args:
         config: The experiment.
-        config_hash: Its full hash.
-        cycle: The cycle, from 1.
-        hash_chars: Digits of the hash; more than 8 only where 8 do not tell a study's experiments apart.
+        label: The first digits of its hash: 8, and more only where 8 do not tell a study's experiments apart.
     """
-    parts = (config.model_name, config.engine, config.dtype, config_hash[:hash_chars], f"c{cycle}")
-    return "_".join(_file_safe(part) for part in parts) + ".json"
+    return "_".join(_file_safe(part) for part in (config.model_name, config.engine, config.dtype, label))
+
+
+def result_filename(stem: str, cycle: int) -> str:
+    """Return the name of the result file of one cycle."""
+    return f"{stem}_c{cycle}.json"
 
 
 def _file_safe(text: str) -> str:

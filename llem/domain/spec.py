@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from llem.domain.model import Value
 
 DType = Literal["auto", "float32", "float16", "bfloat16"]
-OrderKind = Literal["blocks", "sequential"]
+OrderKind = Literal["blocks", "sequential", "interleave", "reverse", "shuffle", "latin_square"]
+ProfileName = Literal["quick", "standard", "publish"]
 
 # Strict, so that `yes` or "4" is told as a mistake and not taken for a number.
 Integer = Annotated[int, Field(strict=True)]
@@ -184,18 +185,64 @@ class Limits(Value):
     study_s: Seconds | None = None
 
 
+class CoolDown(Value):
+    """A gap that ends when the devices are cool.
+
+    Attributes:
+        cool_to_c: Go on when the hottest device is at or below this temperature, in degrees Celsius.
+        at_most_s: Go on after this long all the same.
+    """
+
+    cool_to_c: Annotated[float, Field(strict=True, gt=0, le=120)]
+    at_most_s: Seconds
+
+
+Gap = SecondsOrZero | CoolDown
+
+
+class Gaps(Value):
+    """Idle time between trials, no process of the study running on the devices. Each gap is recorded as it was.
+
+    Attributes:
+        between_trials: Seconds before every trial but a session's first, or until the devices are cool.
+        between_cycles: The same where a new cycle begins, instead of ``between_trials``; only for an order that
+            runs cycle after cycle. As between trials where left out.
+    """
+
+    between_trials: Gap = 0.0
+    between_cycles: Gap | None = None
+
+
 class Repetition(Value):
     """The plan of repetition.
 
     Attributes:
         cycles: How often each experiment is run.
-        order: ``blocks`` (each cycle runs every experiment once, in an order drawn anew) or ``sequential``.
-        seed: Seed of the order; derived from the experiments where left out.
+        order: ``blocks`` (each cycle runs every experiment once, in an order drawn anew), ``interleave`` (each
+            cycle in the order of the study), ``reverse`` (every other cycle backwards), ``latin_square`` (Williams
+            design: each experiment follows each other one equally often), ``sequential`` (all cycles of one
+            experiment, then the next) or ``shuffle`` (all trials in one drawn order).
+        seed: Seed of the order; derived from the design where left out.
+        gaps: Idle time between trials and between cycles.
     """
 
     cycles: Count = 5
     order: OrderKind = "blocks"
     seed: Integer | None = None
+    gaps: Gaps = Gaps()
+
+    @model_validator(mode="after")
+    def _cycles_to_pause_between(self) -> "Repetition":
+        if self.gaps.between_cycles is not None and self.order not in CYCLE_AFTER_CYCLE:
+            raise ValueError(
+                f"order {self.order!r} does not run cycle after cycle, so gaps.between_cycles would have no effect: "
+                "use gaps.between_trials"
+            )
+        return self
+
+
+CYCLE_AFTER_CYCLE: tuple[OrderKind, ...] = ("blocks", "interleave", "reverse", "latin_square")
+"""Orders in which every cycle is over before the next begins."""
 
 
 class StudySettings(Repetition):
@@ -203,10 +250,10 @@ class StudySettings(Repetition):
 
     Attributes:
         name: Names the study and its folder: letters, digits, dot, dash and underscore.
+        profile: Defaults of method and repetition together: ``quick``, ``standard`` or ``publish``.
         limits: Deadlines.
-        sweep: Dotted key → values; every combination becomes an experiment.
     """
 
     name: str = Field(pattern=STUDY_NAME_PATTERN)
+    profile: ProfileName = "standard"
     limits: Limits = Limits()
-    sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field(default_factory=dict)

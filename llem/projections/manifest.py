@@ -6,7 +6,9 @@ from typing import Any
 
 from llem.domain.errors import JournalError
 from llem.domain.events import require_known
+from llem.domain.identity import result_filename
 from llem.domain.manifest import ExperimentManifestEntry, StudyManifest, StudyStatus, TrialStatus
+from llem.domain.order import in_cycles
 from llem.domain.row import Row
 
 Payload = dict[str, Any]
@@ -45,6 +47,7 @@ class ManifestFold:
     """
 
     study: Payload | None = None
+    experiments: list[Payload] = field(default_factory=list)
     trials: dict[str, TrialState] = field(default_factory=dict)
     started_at: str | None = None
     completed_at: str | None = None
@@ -96,12 +99,7 @@ class ManifestFold:
         if self.study is None:
             return []
         by_place = {(state.index, state.cycle): state for state in self.trials.values()}
-        return [
-            by_place[place]
-            for cycle, block in enumerate(self.study["blocks"], start=1)
-            for place in ((index, cycle) for index in block)
-            if place in by_place
-        ]
+        return [by_place[place] for place in in_cycles(self.study["sequence"]) if place in by_place]
 
     def count(self, status: TrialStatus) -> int:
         """Return how many trials stand at ``status``."""
@@ -137,6 +135,7 @@ class ManifestFold:
         )
 
 
+_KEPT_OF_PLAN = ("index", "label", "config_hash", "config_summary", "result_stem")
 _COUNTED: tuple[TrialStatus, ...] = ("pending", "running", "completed", "failed", "interrupted", "skipped")
 
 
@@ -158,10 +157,40 @@ def _study_planned(fold: ManifestFold, row: Row) -> None:
 
 def _experiment_planned(fold: ManifestFold, row: Row) -> None:
     data = row.payload()
-    for cycle, result_file in enumerate(data["result_files"], start=1):
-        trial = trial_id(data["label"], cycle)
+    fold.experiments.append({key: data[key] for key in _KEPT_OF_PLAN})
+    if fold.study is not None:
+        _add_trials(fold, fold.experiments[-1], range(1, fold.study["cycles"] + 1))
+
+
+def _study_extended(fold: ManifestFold, row: Row) -> None:
+    data = row.payload()
+    if fold.study is None:
+        raise ValueError("there is no study to extend")
+    more = range(fold.study["cycles"] + 1, data["cycles"] + 1)
+    for experiment, summary in zip(fold.experiments, data["summaries"], strict=True):
+        experiment["config_summary"] = summary
+        _add_trials(fold, experiment, more)
+    for state in fold.trials.values():
+        state.config_summary = fold.experiments[state.index]["config_summary"]
+    added = data["sequence"]
+    fold.study = {**fold.study, **_extended(data), "sequence": [*fold.study["sequence"], *added]}
+    fold.finished, fold.completed_at = False, None
+
+
+def _extended(data: Payload) -> Payload:
+    return {key: data[key] for key in ("study_design_hash", "cycles", "limits")}
+
+
+def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) -> None:
+    for cycle in cycles:
+        trial = trial_id(experiment["label"], cycle)
         fold.trials[trial] = TrialState(
-            trial, data["index"], cycle, data["config_hash"], data["config_summary"], result_file
+            trial,
+            experiment["index"],
+            cycle,
+            experiment["config_hash"],
+            experiment["config_summary"],
+            result_filename(experiment["result_stem"], cycle),
         )
 
 
@@ -233,6 +262,7 @@ def _trial(fold: ManifestFold, row: Row) -> TrialState:
 
 _STEPS: dict[str, Callable[[ManifestFold, Row], None]] = {
     "study_planned": _study_planned,
+    "study_extended": _study_extended,
     "experiment_planned": _experiment_planned,
     "session_started": _session_started,
     "session_ended": _session_ended,

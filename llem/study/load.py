@@ -26,7 +26,7 @@ from llem.sensors import SENSORS
 from llem.study.yaml_source import KeyPath, YamlSource, read_yaml
 
 EXPERIMENT_KEYS = [key for key in ExperimentConfig.model_fields if key != "engine_options"]
-SETTINGS_KEYS = list(StudySettings.model_fields)
+SETTINGS_KEYS = [*StudySettings.model_fields, "sweep"]
 KNOWN_KEYS: dict[KeyPath, list[str]] = {
     (): [*SETTINGS_KEYS, *EXPERIMENT_KEYS, *ENGINES],
     ("prompts",): sorted({*SyntheticPrompts.model_fields, *JsonlPrompts.model_fields}),
@@ -113,7 +113,7 @@ class _Refused(Exception):  # noqa: N818 - it carries findings within this file 
 
 
 def _settings(source: YamlSource, problems: list[Problem]) -> StudySettings | None:
-    tree = {key: value for key, value in source.tree.items() if key in SETTINGS_KEYS}
+    tree = {key: value for key, value in source.tree.items() if key in StudySettings.model_fields}
     try:
         return StudySettings.model_validate(tree)
     except ValidationError as error:

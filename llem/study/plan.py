@@ -5,7 +5,7 @@ from llem.domain.identity import (
     build_config_summary,
     config_hash,
     derived_seed,
-    experiment_result_filename,
+    result_stem,
     study_design_hash,
     unique_prefix_length,
     varying_keys,
@@ -26,18 +26,22 @@ def plan_study(study: LoadedStudy) -> tuple[StudyPlanned, list[ExperimentPlanned
     seed = derived_seed(hashes) if settings.seed is None else settings.seed
     chars = unique_prefix_length(hashes)
     varying = varying_keys(configs)
-    cycles = range(1, settings.cycles + 1)
     planned = StudyPlanned(
         study_name=settings.name,
-        study_design_hash=study_design_hash(hashes, cycles=settings.cycles, order=settings.order, seed=seed),
+        study_design_hash=study_design_hash(
+            hashes, cycles=settings.cycles, order=settings.order, seed=seed, gaps=settings.gaps
+        ),
         llem_version=__version__,
         base_dir=str(study.base_dir),
+        profile=settings.profile,
         cycles=settings.cycles,
         order=settings.order,
         seed=seed,
-        blocks=trial_order(len(configs), settings.cycles, settings.order, seed),
+        gaps=settings.gaps,
         limits=settings.limits,
+        sequence=trial_order(len(configs), settings.cycles, settings.order, seed),
         declared=len(study.experiments),
+        duplicates=len(study.experiments) - len(configs),
     )
     experiments = [
         ExperimentPlanned(
@@ -46,7 +50,7 @@ def plan_study(study: LoadedStudy) -> tuple[StudyPlanned, list[ExperimentPlanned
             config=config,
             config_hash=key,
             config_summary=build_config_summary(config, varying),
-            result_files=[experiment_result_filename(config, key, cycle, hash_chars=chars) for cycle in cycles],
+            result_stem=result_stem(config, key[:chars]),
         )
         for index, (key, config) in enumerate(zip(hashes, configs, strict=True))
     ]

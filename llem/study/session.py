@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,20 +9,19 @@ from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError
 from llem.domain.events import (
     Event,
     ExperimentInterrupted,
-    ExperimentPlanned,
     ResultRejected,
     SessionEnded,
     SessionStarted,
     StudyCompleted,
-    StudyPlanned,
 )
 from llem.domain.events.session import SessionEnd
-from llem.domain.host import Host, host_drift
+from llem.domain.host import host_drift
 from llem.domain.manifest import TrialStatus
 from llem.domain.row import Row
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS
 from llem.study.attempt import Bench, TrialAttempt, Watcher
 from llem.study.folder import StudyFolder
@@ -103,7 +101,10 @@ class Session:
         self._observer = observer
         self._retry_failed = retry_failed
         self._start_recorder = start_recorder
-        self._study, self._experiments, self._last_host = _plan(folder, journal.rows())
+        plan = PlanFold().apply_all(journal.rows())
+        if plan.study is None:
+            raise no_plan(folder.root)
+        self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host
 
     @property
     def head(self) -> tuple[int, str]:
@@ -252,23 +253,3 @@ class Session:
         if any(names == "auto" for names in asked):
             return list(SENSORS)
         return [name for name in SENSORS if any(name in names for names in asked)]
-
-
-def _plan(folder: StudyFolder, rows: Iterable[Row]) -> tuple[StudyPlanned, dict[int, ExperimentPlanned], Host | None]:
-    """Return the plan that the journal begins with, and the machine of its last session."""
-    study: StudyPlanned | None = None
-    experiments: dict[int, ExperimentPlanned] = {}
-    host: Host | None = None
-    for row in rows:
-        if row.kind not in ("study_planned", "experiment_planned", "session_started"):
-            continue
-        event = row.event()
-        if isinstance(event, StudyPlanned):
-            study = event
-        elif isinstance(event, ExperimentPlanned):
-            experiments[event.index] = event
-        elif isinstance(event, SessionStarted):
-            host = event.host
-    if study is None:
-        raise no_plan(folder.root)
-    return study, experiments, host

@@ -12,20 +12,25 @@ from llem.domain.events import (
     ExperimentInterrupted,
     ExperimentRunning,
     ExperimentSkipped,
+    GapWaited,
     PhaseEntered,
     ResultRejected,
     SessionEnded,
     SessionStarted,
     StudyCompleted,
+    StudyExtended,
     parse_event,
 )
 from llem.domain.row import chain_hash
 from llem.domain.sensing import SensorReport, UnavailableSensor
+from llem.domain.spec import CoolDown, Limits
 
 KINDS = {
     "study_planned",
+    "study_extended",
     "experiment_planned",
     "session_started",
+    "gap_waited",
     "experiment_running",
     "phase_entered",
     "experiment_completed",
@@ -50,6 +55,15 @@ def every_event(make):
     about = {"trial": "e0_c1", "attempt": 2}
     events = [
         study,
+        StudyExtended(
+            study_design_hash=make.sha,
+            llem_version="0.1",
+            cycles=3,
+            limits=Limits(study_s=5.0),
+            sequence=[1, 0],
+            added=0,
+            summaries=({"batch_size": 1}, {"batch_size": 2}),
+        ),
         experiment,
         SessionStarted(command="run", llem_version="0.1", pid=1, host=make.host(), sensors=report),
         ExperimentRunning(**about, log_file="logs/e0_c1_a2.log", launcher="local"),
@@ -73,6 +87,14 @@ def every_event(make):
         ),
         ExperimentInterrupted(**about, reason="SIGTERM", phase="measure"),
         ExperimentSkipped(trial="e0_c1", reason="does not fit"),
+        GapWaited(
+            trial="e0_c2",
+            between="cycles",
+            planned=CoolDown(cool_to_c=45.0, at_most_s=300.0),
+            waited_s=12.5,
+            temperature_c=44.0,
+            reason="…",
+        ),
         ResultRejected(**about, file="results/r.json", reason="the file is missing"),
         SessionEnded(reason="interrupted", detail="SIGINT"),
         StudyCompleted(completed=3, failed=1, skipped=0),

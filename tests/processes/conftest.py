@@ -105,7 +105,7 @@ class Study:
         return [
             f"{event['data']['label']}_c{cycle}"
             for event in self.events("experiment_planned")
-            for cycle in range(1, len(event["data"]["result_files"]) + 1)
+            for cycle in range(1, self.events("study_planned")[0]["data"]["cycles"] + 1)
         ]
 
     def trial_of(self, behaviour: str) -> str:

@@ -119,7 +119,7 @@ def test_a_result_without_its_event_is_set_aside_and_its_trial_runs_again(lab: A
     study.wait_for("experiment_running", count=2)
     kill(session, until)
     # As if the parent had died between the result and its event.
-    planned = study.events("experiment_planned")[1]["data"]["result_files"][0]
+    planned = study.events("experiment_planned")[1]["data"]["result_stem"] + "_c1.json"
     (study.root / "results" / planned).write_text("{}")
     (study.root / "results" / f".{planned}.part").write_text("{")
     resumed = lab.resume(study)

@@ -222,7 +222,7 @@ def test_a_local_model_with_its_own_tokenizer_is_measured_without_network(lab: A
     assert result["measured"]["model"]["tokenizer"] == "model"
     assert len(result["measured"]["model"]["weights_sha256"]) == 64
     assert result["config"]["prompts"]["sha256"]
-    assert study.events("experiment_planned")[0]["data"]["result_files"][0].startswith("tiny_transformers_auto_")
+    assert study.events("experiment_planned")[0]["data"]["result_stem"].startswith("tiny_transformers_auto_")
 
 
 def test_a_hub_model_without_network_fails_its_trial_with_a_remedy(lab: Any) -> None:

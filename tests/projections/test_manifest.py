@@ -18,6 +18,7 @@ from llem.domain.events import (
     StudyCompleted,
 )
 from llem.domain.manifest import StudyManifest
+from llem.domain.order import in_cycles
 from llem.domain.sensing import SensorReport
 from llem.journal.journal import Journal
 from llem.journal.reader import open_reader
@@ -329,7 +330,7 @@ def test_the_manifest_lists_trials_in_the_order_in_which_they_run(make):
     for event in [study, *experiments]:
         chain.append(event)
     trials = [entry.trial for entry in folded(chain.rows).manifest().experiments]
-    assert trials == [f"e{i}_c{c}" for c, block in enumerate(study.blocks, start=1) for i in block]
+    assert trials == [f"e{i}_c{c}" for i, c in in_cycles(study.sequence)]
 
 
 def test_a_kind_that_this_llem_does_not_know_is_refused_and_not_skipped(make):

@@ -29,16 +29,15 @@ def test_a_grid_becomes_one_experiment_for_each_point_and_one_result_for_each_cy
     assert [experiment.config_summary for experiment in experiments] == [
         {"dtype": dtype, "batch_size": size} for size in (1, 2) for dtype in ("float32", "float16")
     ]
-    assert all(len(experiment.result_files) == 3 for experiment in experiments)
-    assert len({name for experiment in experiments for name in experiment.result_files}) == 12
-    assert [sorted(block) for block in study.blocks] == [[0, 1, 2, 3]] * 3
+    assert len({experiment.result_stem for experiment in experiments}) == 4
+    assert [sorted(study.sequence[start : start + 4]) for start in (0, 4, 8)] == [[0, 1, 2, 3]] * 3
 
 
 def test_equal_configurations_fold_into_one_experiment(planned):
     study, experiments = planned("sweep: {batch_size: [2, 1, 2], dtype: [auto]}\n")
     assert (study.declared, len(experiments)) == (3, 2)
     assert [experiment.config.batch_size for experiment in experiments] == [2, 1]
-    assert [sorted(block) for block in study.blocks] == [[0, 1]] * 5
+    assert [sorted(study.sequence[start : start + 2]) for start in (0, 2, 4, 6, 8)] == [[0, 1]] * 5
 
 
 def test_prompts_of_one_content_under_two_names_are_one_experiment_under_the_first(planned, tmp_path):
@@ -63,12 +62,19 @@ def test_comments_names_and_the_order_of_keys_leave_the_design_as_it_is(planned,
     )
     assert one.study_design_hash == other.study_design_hash
     assert one.seed == other.seed
-    assert one.blocks == other.blocks
+    assert one.sequence == other.sequence
 
 
 @pytest.mark.parametrize(
     "change",
-    ["cycles: 3\n", "order: sequential\n", "seed: 1\n", "dtype: float16\n", "sweep: {batch_size: [2, 1]}\n"],
+    [
+        "cycles: 3\n",
+        "order: sequential\n",
+        "gaps: {between_trials: 1}\n",
+        "seed: 1\n",
+        "dtype: float16\n",
+        "sweep: {batch_size: [2, 1]}\n",
+    ],
 )
 def test_what_changes_the_design_changes_its_hash(planned, change):
     base = {"cycles": "cycles: 2\n", "sweep": "sweep: {batch_size: [1, 2]}\n"}
@@ -88,7 +94,7 @@ def test_a_study_without_a_seed_gets_the_same_one_each_time(planned):
 
 def test_a_sequential_study_runs_in_the_order_of_the_file(planned):
     study, _ = planned("order: sequential\ncycles: 2\nsweep: {batch_size: [4, 2, 1]}\n")
-    assert study.blocks == [[0, 1, 2], [0, 1, 2]]
+    assert study.sequence == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_label_is_the_beginning_of_the_hash_and_is_unique(planned):
@@ -97,8 +103,7 @@ def test_a_label_is_the_beginning_of_the_hash_and_is_unique(planned):
         assert experiment.config_hash == config_hash(experiment.config)
         assert experiment.config_hash.startswith(experiment.label)
         assert len(experiment.label) == 8
-        first = f"llama-random_transformers_auto_{experiment.label}_c1.json"
-        assert experiment.result_files[0] == first
+        assert experiment.result_stem == f"llama-random_transformers_auto_{experiment.label}"
     assert len({experiment.label for experiment in experiments}) == 4
 
 

@@ -6,8 +6,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from llem.domain.errors import JournalError
 from llem.domain.events.base import Event, TrialEvent
-from llem.domain.events.plan import ExperimentPlanned, StudyPlanned
-from llem.domain.events.session import SessionEnded, SessionStarted, StudyCompleted
+from llem.domain.events.plan import ExperimentPlanned, StudyExtended, StudyPlanned
+from llem.domain.events.session import GapWaited, SessionEnded, SessionStarted, StudyCompleted
 from llem.domain.events.trial import (
     ExperimentCompleted,
     ExperimentFailed,
@@ -21,8 +21,10 @@ from llem.domain.events.trial import (
 
 AnyEvent = Annotated[
     StudyPlanned
+    | StudyExtended
     | ExperimentPlanned
     | SessionStarted
+    | GapWaited
     | ExperimentRunning
     | PhaseEntered
     | ExperimentCompleted
@@ -41,8 +43,10 @@ CURRENT_VERSION: dict[str, int] = {
     cls.model_fields["kind"].default: cls.model_fields["v"].default
     for cls in (
         StudyPlanned,
+        StudyExtended,
         ExperimentPlanned,
         SessionStarted,
+        GapWaited,
         ExperimentRunning,
         PhaseEntered,
         ExperimentCompleted,
@@ -102,12 +106,14 @@ __all__ = [
     "ExperimentPlanned",
     "ExperimentRunning",
     "ExperimentSkipped",
+    "GapWaited",
     "Phase",
     "PhaseEntered",
     "ResultRejected",
     "SessionEnded",
     "SessionStarted",
     "StudyCompleted",
+    "StudyExtended",
     "StudyPlanned",
     "TrialEvent",
     "parse_event",

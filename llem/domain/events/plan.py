@@ -2,10 +2,28 @@
 
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from llem.domain.events.base import Event, Sha256
-from llem.domain.spec import ExperimentConfig, Limits, OrderKind
+from llem.domain.model import Value
+from llem.domain.spec import ExperimentConfig, Gaps, Limits, OrderKind, ProfileName
+
+SkipKind = Literal["invalid", "engine_rule", "excluded"]
+
+
+class SkippedPoints(Value):
+    """Grid points that became no experiment, for one reason.
+
+    Attributes:
+        kind: ``invalid`` (a value that cannot be), ``engine_rule`` (the engine cannot do it here) or ``excluded`` (by
+            ``exclude:`` or ``only:``).
+        reason: The reason in words, with its place.
+        points: What the sweep gave each of them: dotted key → value.
+    """
+
+    kind: SkipKind
+    reason: str
+    points: tuple[dict[str, JsonValue], ...]
 
 
 class StudyPlanned(Event):
@@ -16,12 +34,18 @@ class StudyPlanned(Event):
         study_design_hash: Identity of the ordered experiments and the plan of repetition.
         llem_version: The llem that planned it.
         base_dir: Folder that relative paths in configurations start from: that of the study file.
+        profile: The profile whose defaults applied.
         cycles: How often each experiment runs.
         order: Kind of order.
         seed: Seed of the order.
-        blocks: Per cycle, the experiments' indices in the order in which they run.
+        gaps: Idle time between trials and between cycles.
         limits: Deadlines.
-        declared: Grid points before duplicates were folded into one.
+        sequence: The experiments' indices in the order in which their trials run: the n-th time is cycle n.
+        declared: Grid points that the study file spans.
+        duplicates: Grid points that were the same experiment as an earlier one.
+        skipped: Grid points that became no experiment, by reason.
+        origins: Where values that hold for the whole study came from: dotted key → origin. What neither this nor an
+            experiment's own ``origins`` names is llem's default.
     """
 
     kind: Literal["study_planned"] = "study_planned"
@@ -30,12 +54,41 @@ class StudyPlanned(Event):
     study_design_hash: Sha256
     llem_version: str
     base_dir: str
+    profile: ProfileName = "standard"
     cycles: int
     order: OrderKind
     seed: int
-    blocks: list[list[int]]
+    gaps: Gaps = Gaps()
     limits: Limits
+    sequence: list[int]
     declared: int
+    duplicates: int = 0
+    skipped: tuple[SkippedPoints, ...] = ()
+    origins: dict[str, str] = Field(default_factory=dict)
+
+
+class StudyExtended(Event):
+    """A study got more cycles or experiments. Added experiments follow, in the same transaction.
+
+    Attributes:
+        study_design_hash: Identity of the design as it is now.
+        llem_version: The llem that planned the extension.
+        cycles: How often each experiment runs now.
+        limits: Deadlines from now on.
+        sequence: The added trials, after all that were planned before.
+        added: How many experiments were added.
+        summaries: The ``config_summary`` of each experiment planned before, as it reads now that others joined it.
+    """
+
+    kind: Literal["study_extended"] = "study_extended"
+    v: Literal[1] = 1
+    study_design_hash: Sha256
+    llem_version: str
+    cycles: int
+    limits: Limits
+    sequence: list[int]
+    added: int
+    summaries: tuple[dict[str, JsonValue], ...]
 
 
 class ExperimentPlanned(Event):
@@ -47,7 +100,8 @@ class ExperimentPlanned(Event):
         config: The resolved configuration.
         config_hash: Its identity.
         config_summary: The dimensions that vary in this study.
-        result_files: Name of the result file of each cycle.
+        result_stem: What its result files are called, before ``_c{cycle}.json``.
+        origins: Where values that the study's ``origins`` do not cover came from: dotted key → origin.
     """
 
     kind: Literal["experiment_planned"] = "experiment_planned"
@@ -57,4 +111,5 @@ class ExperimentPlanned(Event):
     config: ExperimentConfig
     config_hash: Sha256
     config_summary: dict[str, JsonValue]
-    result_files: list[str]
+    result_stem: str
+    origins: dict[str, str] = Field(default_factory=dict)

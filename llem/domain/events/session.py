@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from llem.domain.events.base import Event
+from llem.domain.events.base import Event, TrialId
 from llem.domain.host import Host
 from llem.domain.sensing import SensorReport
+from llem.domain.spec import Gap
 
 SessionEnd = Literal["finished", "interrupted", "study_deadline", "environment", "error"]
 
@@ -57,3 +58,24 @@ class StudyCompleted(Event):
     completed: int
     failed: int
     skipped: int
+
+
+class GapWaited(Event):
+    """The session stood idle before a trial, as the plan asks.
+
+    Attributes:
+        between: Whether a new cycle began with that trial.
+        planned: The gap that the plan asks for.
+        waited_s: How long it was.
+        temperature_c: The hottest device at its end, where the plan asks to cool; None where unknown.
+        reason: Why a cool-down ended without being cool, or why no temperature is known.
+    """
+
+    kind: Literal["gap_waited"] = "gap_waited"
+    v: Literal[1] = 1
+    trial: TrialId
+    between: Literal["trials", "cycles"]
+    planned: Gap
+    waited_s: float
+    temperature_c: float | None = None
+    reason: str | None = None
