@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from llem.domain.model import Value
 from llem.domain.result import RecorderCost
-from llem.domain.sensing import SensorReport
+from llem.domain.sensing import SensorReport, Temperature
 
 
 class StartRecording(Value):
@@ -22,7 +22,13 @@ class StopRecording(Value):
     do: Literal["stop"] = "stop"
 
 
-Command = Annotated[StartRecording | StopRecording, Field(discriminator="do")]
+class TellTemperatures(Value):
+    """Say how warm the devices are, whether or not anything is being recorded."""
+
+    do: Literal["temperatures"] = "temperatures"
+
+
+Command = Annotated[StartRecording | StopRecording | TellTemperatures, Field(discriminator="do")]
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
@@ -47,6 +53,13 @@ class Stopped(Value):
     cost: RecorderCost
 
 
+class Temperatures(Value):
+    """The temperature of every device that a sensor can tell; empty where none can."""
+
+    did: Literal["temperatures"] = "temperatures"
+    devices: tuple[Temperature, ...]
+
+
 class RecorderFailed(Value):
     """A command failed; nothing is being recorded now."""
 
@@ -54,5 +67,5 @@ class RecorderFailed(Value):
     reason: str
 
 
-Reply = Annotated[Ready | Started | Stopped | RecorderFailed, Field(discriminator="did")]
+Reply = Annotated[Ready | Started | Stopped | Temperatures | RecorderFailed, Field(discriminator="did")]
 REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -54,6 +54,20 @@ class Device(Value):
     facts: dict[str, str | int | float | bool | None]
 
 
+class Temperature(Value):
+    """How warm a device is now.
+
+    Attributes:
+        device: Its lasting name.
+        temperature_c: Degrees Celsius; None is unknown.
+        reason: Why it is unknown.
+    """
+
+    device: str
+    temperature_c: float | None
+    reason: str | None = None
+
+
 class SensorReport(Value):
     """What can be measured on this machine, and why the rest cannot."""
 

@@ -9,10 +9,20 @@ from typing import BinaryIO
 from pydantic import BaseModel
 
 from llem.domain.errors import SensorError
-from llem.domain.recording import COMMAND, Command, Ready, RecorderFailed, Started, StartRecording, Stopped
+from llem.domain.recording import (
+    COMMAND,
+    Command,
+    Ready,
+    RecorderFailed,
+    Started,
+    StartRecording,
+    Stopped,
+    StopRecording,
+    Temperatures,
+)
 from llem.domain.result import RecorderCost
 from llem.domain.sensing import SensorReport, UnavailableSensor
-from llem.sensors.base import Sensor, SensorFactory
+from llem.sensors.base import Sensor, SensorFactory, Thermometer
 from llem.sensors.samples import SampleWriter
 
 
@@ -81,8 +91,10 @@ class Recorder:
         try:
             if isinstance(command, StartRecording):
                 self._start(Path(command.file))
-            else:
+            elif isinstance(command, StopRecording):
                 self._stop()
+            else:
+                self._tell_temperatures()
         except OSError as error:
             self._give_up(error)
             self._reply(RecorderFailed(reason=self._failure))
@@ -112,6 +124,11 @@ class Recorder:
         sha256 = writer.finish()
         cost = RecorderCost(cpu_s=time.process_time() - cpu, wall_s=time.monotonic() - wall, edges=writer.edges)
         self._reply(Stopped(sha256=sha256, cost=cost))
+
+    def _tell_temperatures(self) -> None:
+        thermometers = [sensor for sensor in self._sensors if isinstance(sensor, Thermometer)]
+        told = tuple(temperature for sensor in thermometers for temperature in sensor.temperatures())
+        self._reply(Temperatures(devices=told))
 
     def _wait_s(self) -> float | None:
         """Return how long until a sensor is due; None while nothing is recorded."""

@@ -1,6 +1,6 @@
 """The sensors that llem can read. A new one is one file and one line here."""
 
-from llem.sensors.base import Sensor, SensorFactory
+from llem.sensors.base import Sensor, SensorFactory, Thermometer
 from llem.sensors.codecarbon import CodeCarbonSensor
 from llem.sensors.nvml import NvmlSensor
 from llem.sensors.rapl import RaplSensor
@@ -12,4 +12,4 @@ SENSORS: dict[str, SensorFactory] = {
 }
 """Sensors by name, in the order in which they are opened."""
 
-__all__ = ["SENSORS", "Sensor", "SensorFactory"]
+__all__ = ["SENSORS", "Sensor", "SensorFactory", "Thermometer"]

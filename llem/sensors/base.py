@@ -1,9 +1,9 @@
 """The port of a sensor: what it measures, and one way to read it."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from llem.domain.sensing import Channel, Device
+from llem.domain.sensing import Channel, Device, Temperature
 
 
 class Reading(NamedTuple):
@@ -32,6 +32,14 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give back what the sensor holds."""
+
+
+@runtime_checkable
+class Thermometer(Protocol):
+    """A sensor that can also tell how warm its devices are."""
+
+    def temperatures(self) -> list[Temperature]:
+        """Return one temperature per device, taken now; unknown with the reason where it cannot be read."""
 
 
 SensorFactory = Callable[[], Sensor]

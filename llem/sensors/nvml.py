@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from llem.domain.errors import SensorError
-from llem.domain.sensing import Channel, Device
+from llem.domain.sensing import Channel, Device, Temperature
 from llem.sensors.base import Reading
 
 
@@ -45,9 +45,12 @@ class NvmlSensor:
         self._readers: list[tuple[str, float, Callable[[], int]]] = []
         channels: list[Channel] = []
         devices: list[Device] = []
+        self._thermometers: list[tuple[str, Callable[[], int]]] = []
         for handle in handles:
             device = self._device(handle)
             devices.append(device)
+            temperature = partial(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
+            self._thermometers.append((device.id, temperature))
             channels += self._channels(handle, device.id)
         if not channels:
             nvml.nvmlShutdown()
@@ -62,6 +65,10 @@ class NvmlSensor:
         """Return one reading per channel: joules for ``energy``, watts for ``power``."""
         return [self._read(*reader) for reader in self._readers]
 
+    def temperatures(self) -> list[Temperature]:
+        """Return the temperature of each GPU's chip, in degrees Celsius."""
+        return [self._temperature(*thermometer) for thermometer in self._thermometers]
+
     def close(self) -> None:
         """Shut NVML down."""
         self._nvml.nvmlShutdown()
@@ -73,6 +80,12 @@ class NvmlSensor:
         except self._nvml.NVMLError as error:
             return Reading(channel, before_ns, time.monotonic_ns(), None, str(error))
         return Reading(channel, before_ns, time.monotonic_ns(), raw * unit)
+
+    def _temperature(self, device: str, call: Callable[[], int]) -> Temperature:
+        try:
+            return Temperature(device=device, temperature_c=call())
+        except self._nvml.NVMLError as error:
+            return Temperature(device=device, temperature_c=None, reason=str(error))
 
     def _channels(self, handle: Any, uuid: str) -> list[Channel]:
         channels = []
@@ -111,6 +124,7 @@ class NvmlSensor:
         persistence = self._fact(nvml.nvmlDeviceGetPersistenceMode, handle)
         memory = self._fact(nvml.nvmlDeviceGetMemoryInfo, handle)
         processes = self._fact(nvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        capability = self._fact(nvml.nvmlDeviceGetCudaComputeCapability, handle)
         return Device(
             id=str(nvml.nvmlDeviceGetUUID(handle)),
             name=str(nvml.nvmlDeviceGetName(handle)),
@@ -120,6 +134,7 @@ class NvmlSensor:
                 "persistence": None if persistence is None else bool(persistence),
                 "mig": self._mig(handle),
                 "memory_bytes": None if memory is None else int(memory.total),
+                "compute_capability": None if capability is None else ".".join(map(str, capability)),
                 "compute_processes": None if processes is None else len(processes),
             },
         )

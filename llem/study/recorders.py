@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llem.domain.errors import SensorError
 from llem.domain.recording import Stopped
-from llem.domain.sensing import SensorReport, UnavailableSensor
+from llem.domain.sensing import SensorReport, Temperature, UnavailableSensor
 from llem.study.recording import RecorderClient
 from llem.study.signals import EndingSignals
 
@@ -74,6 +74,22 @@ class Recorders:
             return self._running().finish()
         except SensorError:
             self._drop_if_broken()
+            raise
+
+    def temperatures(self) -> tuple[Temperature, ...]:
+        """Return how warm the devices are now; empty where no sensor can tell.
+
+        Starts no recorder, which may take a minute: a gap must not take longer than was planned.
+
+        Raises:
+            SensorError: No recorder answers. One that failed is given up; the next trial starts another.
+        """
+        if self._client is None:
+            raise SensorError("No recorder is running.", remedy="See logs/recorder.log.")
+        try:
+            return self._client.temperatures()
+        except SensorError:
+            self.close()
             raise
 
     def close(self) -> None:

@@ -23,15 +23,18 @@ from llem.domain.recording import (
     StartRecording,
     Stopped,
     StopRecording,
+    TellTemperatures,
+    Temperatures,
 )
-from llem.domain.sensing import SensorReport
+from llem.domain.sensing import SensorReport, Temperature
 from llem.study.signals import EndingSignals
 
 OPEN_TIMEOUT_S = 60.0
 REPLY_TIMEOUT_S = 10.0
+TEMPERATURES_TIMEOUT_S = 5.0
 COMMAND = (sys.executable, "-P", "-m", "llem.recorder")
 
-R = TypeVar("R", Ready, Started, Stopped)
+R = TypeVar("R", Ready, Started, Stopped, Temperatures)
 
 
 class RecorderClient:
@@ -92,6 +95,15 @@ class RecorderClient:
         self._command(StopRecording())
         return self._await(Stopped, REPLY_TIMEOUT_S)
 
+    def temperatures(self) -> tuple[Temperature, ...]:
+        """Return how warm the devices are now; empty where no sensor can tell.
+
+        Raises:
+            SensorError: It does not answer.
+        """
+        self._command(TellTemperatures())
+        return self._await(Temperatures, TEMPERATURES_TIMEOUT_S).devices
+
     def close(self) -> None:
         """End the recorder: it leaves when its commands end, or is killed."""
         for stream in (self._process.stdin, self._process.stdout):
@@ -119,7 +131,7 @@ class RecorderClient:
         if isinstance(reply, expected):
             return reply
         reason = reply.reason if isinstance(reply, RecorderFailed) else f"it answered {reply.did!r}"
-        raise SensorError(f"The recorder does not record: {reason}.", remedy="See logs/recorder.log.")
+        raise SensorError(f"The recorder failed: {reason}.", remedy="See logs/recorder.log.")
 
     def _reply(self, deadline: float) -> Reply:
         assert self._process.stdout is not None

@@ -5,8 +5,18 @@ import time
 import pytest
 
 from llem.domain.errors import SensorError
-from llem.domain.recording import REPLY, Ready, RecorderFailed, Started, StartRecording, Stopped, StopRecording
-from llem.domain.sensing import SensorReport
+from llem.domain.recording import (
+    REPLY,
+    Ready,
+    RecorderFailed,
+    Started,
+    StartRecording,
+    Stopped,
+    StopRecording,
+    TellTemperatures,
+    Temperatures,
+)
+from llem.domain.sensing import SensorReport, Temperature
 from llem.recorder.recorder import Recorder, open_sensors
 from llem.sensors.base import Reading
 from llem.sensors.samples import read_samples
@@ -32,6 +42,17 @@ class FakeSensor:
 
     def close(self):
         self.closed += 1
+
+
+class WarmSensor(FakeSensor):
+    """Also tells temperatures, which rise by a degree each time that they are asked."""
+
+    degrees_c = 40
+
+    def temperatures(self):
+        self.degrees_c += 1
+        known = Temperature(device=f"{self.channels[0].id}/warm", temperature_c=self.degrees_c)
+        return [known, Temperature(device=f"{self.channels[0].id}/mute", temperature_c=None, reason="Not Supported")]
 
 
 class Running:
@@ -72,8 +93,8 @@ def record(make):
     """Return a function that starts a recorder on fake sensors with these periods; it has said that it is ready."""
     started = []
 
-    def start(*periods_s):
-        sensors = [FakeSensor(make.channel(id=f"fake/{n}"), period_s) for n, period_s in enumerate(periods_s)]
+    def start(*periods_s, kind=FakeSensor):
+        sensors = [kind(make.channel(id=f"fake/{n}"), period_s) for n, period_s in enumerate(periods_s)]
         running = Running(sensors)
         started.append(running)
         ready = running.reply()
@@ -201,6 +222,38 @@ def test_the_end_of_the_commands_ends_the_recorder_and_drops_what_was_begun(reco
     running.end()
     assert list(tmp_path.iterdir()) == []
     assert [sensor.closed for sensor in running.sensors] == [1, 1]
+
+
+def test_temperatures_are_told_of_every_device_with_a_reason_where_they_are_unknown(record):
+    running = record(0.002, 0.002, kind=WarmSensor)
+    for degrees_c in (41, 42):
+        running.send(TellTemperatures())
+        told = running.reply()
+        assert isinstance(told, Temperatures)
+        assert [(t.device, t.temperature_c, t.reason) for t in told.devices] == [
+            ("fake/0/warm", degrees_c, None),
+            ("fake/0/mute", None, "Not Supported"),
+            ("fake/1/warm", degrees_c, None),
+            ("fake/1/mute", None, "Not Supported"),
+        ]
+
+
+@pytest.mark.parametrize("sensors", [0, 1])
+def test_sensors_without_a_thermometer_have_no_temperature_and_it_is_no_failure(record, sensors):
+    running = record(*[0.002] * sensors)
+    running.send(TellTemperatures())
+    assert running.reply() == Temperatures(devices=())
+
+
+def test_asking_for_temperatures_does_not_disturb_what_is_being_recorded(record, tmp_path):
+    running, file = record(0.002, kind=WarmSensor), tmp_path / "s"
+    running.send(StartRecording(file=str(file)), TellTemperatures())
+    assert running.reply() == Started()
+    assert isinstance(running.reply(), Temperatures)
+    wait_for(lambda: running.sensors[0].taken >= 10)
+    running.send(StopRecording())
+    assert isinstance(running.reply(), Stopped)
+    assert len(read_samples(file).edges["fake/0"]) == running.sensors[0].taken
 
 
 def test_a_recorder_without_a_sensor_answers_all_the_same(record, tmp_path):

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from llem.domain.errors import SensorError
-from llem.domain.sensing import Channel, Device
-from llem.sensors import SENSORS
+from llem.domain.sensing import Channel, Device, Temperature
+from llem.sensors import SENSORS, Thermometer
 
 
 class NVMLError(Exception):
@@ -17,8 +17,9 @@ class NVMLError(Exception):
 class FakeGpu:
     """One GPU as NVML shows it; None is what it does not support."""
 
-    def __init__(self, uuid="GPU-1", energy_mj=5_000, power_mw=120_000, mig=(0, 0), failing=None):
-        self.uuid, self.energy_mj, self.power_mw, self.mig, self.failing = uuid, energy_mj, power_mw, mig, failing
+    def __init__(self, uuid="GPU-1", energy_mj=5_000, power_mw=120_000, mig=(0, 0), temperature_c=55):
+        self.uuid, self.energy_mj, self.power_mw, self.mig = uuid, energy_mj, power_mw, mig
+        self.temperature_c, self.failing = temperature_c, None
 
 
 class FakeNvml:
@@ -26,6 +27,7 @@ class FakeNvml:
 
     NVMLError = NVMLError
     NVML_DEVICE_MIG_ENABLE = 1
+    NVML_TEMPERATURE_GPU = 0
 
     def __init__(self, *gpus, broken=None):
         self.gpus, self.broken, self.calls = gpus, broken, []
@@ -56,6 +58,10 @@ class FakeNvml:
     def nvmlDeviceGetPowerUsage(self, gpu):  # noqa: N802
         return self.told(gpu, gpu.power_mw)
 
+    def nvmlDeviceGetTemperature(self, gpu, sensor):  # noqa: N802
+        assert sensor == self.NVML_TEMPERATURE_GPU
+        return self.told(gpu, gpu.temperature_c)
+
     def nvmlDeviceGetMigMode(self, gpu):  # noqa: N802
         return self.told(gpu, gpu.mig)
 
@@ -70,6 +76,9 @@ class FakeNvml:
 
     def nvmlDeviceGetComputeRunningProcesses(self, gpu):  # noqa: N802
         return [1, 2]
+
+    def nvmlDeviceGetCudaComputeCapability(self, gpu):  # noqa: N802
+        return (9, 0)
 
     def nvmlSystemGetDriverVersion(self):  # noqa: N802
         return "580.1"
@@ -158,6 +167,18 @@ def test_a_counter_never_falls(sensor):
         assert channel.kind == "power_w" or other.value >= one.value
 
 
+def test_a_sensor_with_temperatures_tells_one_of_each_of_its_devices(sensor):
+    if not isinstance(sensor, Thermometer):
+        return  # it tells none, and the recorder never asks it
+    told = sensor.temperatures()
+    assert [temperature.device for temperature in told] == [device.id for device in sensor.devices]
+    assert all((temperature.temperature_c is None) == (temperature.reason is not None) for temperature in told)
+
+
+def test_gpus_have_temperatures_and_the_others_none(opened):
+    assert {name for name in SENSORS if isinstance(opened(name), Thermometer)} == {"nvml"}
+
+
 class TestNvml:
     def test_millijoules_and_milliwatts_become_joules_and_watts(self):
         gpu = FakeGpu(energy_mj=123_456_789, power_mw=250_500)
@@ -213,8 +234,19 @@ class TestNvml:
             "persistence": True,
             "mig": None,
             "memory_bytes": 80 << 30,
+            "compute_capability": "9.0",
             "compute_processes": 2,
         }
+
+    def test_a_temperature_that_cannot_be_read_has_a_reason_and_the_others_are_told(self):
+        gpus = FakeGpu("GPU-1", temperature_c=61), FakeGpu("GPU-2", temperature_c=None), FakeGpu("GPU-3")
+        sensor = SENSORS["nvml"](FakeNvml(*gpus))
+        gpus[2].failing = "GPU is lost"
+        assert sensor.temperatures() == [
+            Temperature(device="GPU-1", temperature_c=61),
+            Temperature(device="GPU-2", temperature_c=None, reason="Not Supported"),
+            Temperature(device="GPU-3", temperature_c=None, reason="GPU is lost"),
+        ]
 
     def test_closing_shuts_nvml_down(self):
         nvml = FakeNvml(FakeGpu())

@@ -3,9 +3,13 @@
  *   GPU-00000000-sim0-...  100 W; a true energy counter, published every 100 ms; power readings.
  *   GPU-00000000-sim1-...   50 W; no energy counter (NOT_SUPPORTED); power readings.
  *
+ * LLEM_SIMULATED_COOLING=100:20:40 gives them a temperature: sim0 has 100 degrees Celsius when it is first asked and
+ * falls by 20 a second to 40; sim1 has 40 all the time. Where it is not set, neither has one (NOT_SUPPORTED).
+ *
  * What is not here, pynvml reports as a function that the driver does not have: another kind of "unknown".
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define SUCCESS 0
@@ -55,5 +59,17 @@ int nvmlDeviceGetTotalEnergyConsumption(struct device *device, unsigned long lon
     if (device->index == 1) return NOT_SUPPORTED;
     unsigned long long published_ms = now_ms() / COUNTER_PERIOD_MS * COUNTER_PERIOD_MS;
     *energy_mj = published_ms * POWER_MW[device->index] / 1000;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(struct device *device, int sensor, unsigned *temperature_c) {
+    static unsigned long long first_asked_ms = 0;
+    const char *cooling = getenv("LLEM_SIMULATED_COOLING");
+    double from_c, fall_c_per_s, lowest_c;
+    if (sensor != 0) return INVALID_ARGUMENT;
+    if (!cooling || sscanf(cooling, "%lf:%lf:%lf", &from_c, &fall_c_per_s, &lowest_c) != 3) return NOT_SUPPORTED;
+    if (!first_asked_ms) first_asked_ms = now_ms();
+    double now_c = from_c - fall_c_per_s * (double)(now_ms() - first_asked_ms) / 1000;
+    *temperature_c = (unsigned)(device->index == 0 && now_c > lowest_c ? now_c : lowest_c);
     return SUCCESS;
 }

@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 
 from llem.domain.errors import SensorError
+from llem.domain.sensing import SensorReport, Temperature
 from llem.study.recorders import MAX_FAILED_STARTS, Recorders
 from llem.study.signals import EndingSignals
 
@@ -22,3 +25,41 @@ def test_a_recorder_that_will_not_start_is_not_tried_at_every_trial(tmp_path):
             with pytest.raises(SensorError):
                 recorders.begin(tmp_path / f"{trial}.jsonl.gz")
         assert len(tries) == MAX_FAILED_STARTS
+
+
+class Client:
+    """A recorder that tells one temperature, or fails."""
+
+    report = SensorReport()
+
+    def __init__(self):
+        self.broken = self.closed = False
+
+    def temperatures(self):
+        if self.broken:
+            raise SensorError("The recorder died.", remedy="See logs/recorder.log.")
+        return (Temperature(device="GPU-1", temperature_c=50),)
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_recorder_that_fails_to_tell_temperatures_is_given_up_and_none_is_started_in_its_place(tmp_path):
+    clients = []
+
+    def start(sensors, log, signals):
+        clients.append(Client())
+        return clients[-1]
+
+    recorders = Recorders(["nvml"], tmp_path / "recorder.log", SimpleNamespace(), start)
+    with pytest.raises(SensorError, match="No recorder is running"):
+        recorders.temperatures()
+    recorders.open()
+    assert recorders.temperatures() == (Temperature(device="GPU-1", temperature_c=50),)
+    clients[0].broken = True
+    with pytest.raises(SensorError, match="The recorder died"):
+        recorders.temperatures()
+    with pytest.raises(SensorError, match="No recorder is running"):
+        recorders.temperatures()
+    assert clients[0].closed
+    assert len(clients) == 1
