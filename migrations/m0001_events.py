@@ -53,7 +53,7 @@ SELECT e.trial, e.attempt, e.kind AS last_event, e.recorded_at,
        json_extract(e.data, '$.error_type') AS error_type
 FROM events AS e
 WHERE e.seq IN (SELECT max(seq) FROM events
-                WHERE trial IS NOT NULL AND kind IS NOT 'phase_entered' GROUP BY trial);
+                WHERE trial IS NOT NULL AND kind NOT IN ('phase_entered', 'gap_waited') GROUP BY trial);
 """
 
 

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem.cli.words import row_json
+from llem.cli.words import duration_text, row_json
 from llem.domain.errors import InputError
-from llem.domain.events import CURRENT_VERSION
+from llem.domain.events import CURRENT_VERSION, GapWaited
 from llem.domain.row import Row
+from llem.domain.spec import CoolDown
 from llem.journal.lock import is_locked
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
@@ -108,14 +109,29 @@ def _following(folder: StudyFolder, trial: str | None, kind: str | None) -> Iter
 
 
 def _line(row: Row) -> str:
-    data = row.payload()
-    parts = [str(data[key]) for key in DETAIL_KEYS if data.get(key)]
-    detail = "".join(char if char.isprintable() else " " for char in "  ".join(parts))[:160]
+    event = row.event() if row.kind == "gap_waited" else None
+    words = gap_text(event) if isinstance(event, GapWaited) else _data_text(row)
+    detail = "".join(char if char.isprintable() else " " for char in words)[:160]
     attempt = "" if row.attempt is None else str(row.attempt)
     return (
         f"{row.seq:>6}  {row.recorded_at[:26]:<26}  {row.session:>3}  {row.trial or '':<14} {attempt:>3}  "
         f"{row.kind:<22}  {detail}"
     )
+
+
+def _data_text(row: Row) -> str:
+    data = row.payload()
+    return "  ".join(str(data[key]) for key in DETAIL_KEYS if data.get(key))
+
+
+def gap_text(gap: GapWaited) -> str:
+    """Return what a gap was: ``between trials: 2:05 min, at 45 °C, asked for 45 °C``."""
+    waited = f"between {gap.between}: {duration_text(gap.waited_s)}"
+    if not isinstance(gap.planned, CoolDown):
+        return waited
+    reached = "temperature unknown" if gap.temperature_c is None else f"at {gap.temperature_c:g} °C"
+    reason = f" ({gap.reason})" if gap.reason else ""
+    return f"{waited}, {reached}, asked for {gap.planned.cool_to_c:g} °C{reason}"
 
 
 def _verify(folder: StudyFolder, *, as_json: bool) -> int:

@@ -17,9 +17,11 @@ from llem.domain.identity import summary_text
 from llem.domain.messages import ProgressMessage
 from llem.domain.result import Headline
 from llem.domain.row import Row
+from llem.domain.spec import CoolDown
 from llem.exports.manifest import ManifestExporter
 from llem.projections.manifest import ManifestFold, TrialState
 from llem.study.folder import StudyFolder
+from llem.study.gaps import Idle
 
 ENDED = ("completed", "failed", "skipped")
 ENDINGS = ("experiment_completed", "experiment_failed", "experiment_interrupted", "experiment_skipped")
@@ -36,6 +38,9 @@ class Display(Protocol):
 
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
         """The running trial is this far."""
+
+    def idle(self, idle: Idle) -> None:
+        """The session stands idle."""
 
     def tick(self) -> None:
         """Time passed."""
@@ -67,6 +72,10 @@ class StudyObserver:
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
         """Show how far the running trial is."""
         self._show(lambda display: display.progress(trial, phase, message))
+
+    def idle(self, idle: Idle) -> None:
+        """Show what the session waits for."""
+        self._show(lambda display: display.idle(idle))
 
     def warn(self, text: str) -> None:
         """Show a warning."""
@@ -117,10 +126,11 @@ class Clock:
 
 
 class PlainDisplay:
-    """One line per ended trial: for logs, pipes and people who like it so."""
+    """One line per ended trial and per gap: for logs, pipes and people who like it so."""
 
     def __init__(self) -> None:
         self._clock = Clock()
+        self._idle_before: str | None = None
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
         """Show the start of a session and the end of each trial."""
@@ -136,6 +146,12 @@ class PlainDisplay:
 
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
         """Progress within a trial is not worth a line."""
+
+    def idle(self, idle: Idle) -> None:
+        """Show the beginning of a gap."""
+        if idle.trial != self._idle_before:
+            self._idle_before = idle.trial
+            self.say(idle_text(idle))
 
     def tick(self) -> None:
         """Nothing moves."""
@@ -185,6 +201,10 @@ class LiveDisplay:
         """Move the running trial's share."""
         self._fraction = message.fraction
 
+    def idle(self, idle: Idle) -> None:
+        """Count the gap down."""
+        self._doing, self._fraction = idle_text(idle), None
+
     def tick(self) -> None:
         """Redraw."""
         self._live.update(self._panel(), refresh=True)
@@ -228,6 +248,15 @@ def trial_line(fold: ManifestFold, state: TrialState) -> str:
         named = f"{state.error_type}: " if state.status == "failed" else ""
         outcome = named + printable(state.error_message or "", 300)
     return f"[{done}/{len(fold.trials)}] {_trial_name(state)}  {state.status}  {outcome}"
+
+
+def idle_text(idle: Idle) -> str:
+    """Return what a session waits for."""
+    left = duration_text(idle.left_s)
+    if not isinstance(idle.planned, CoolDown):
+        return f"idle before the next trial, {left} left"
+    now = "unknown" if idle.temperature_c is None else f"{idle.temperature_c:g} °C"
+    return f"cooling to {idle.planned.cool_to_c:g} °C, now {now}, at most {left}"
 
 
 def _trial_name(state: TrialState) -> str:

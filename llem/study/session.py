@@ -25,6 +25,7 @@ from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS
 from llem.study.attempt import Bench, TrialAttempt, Watcher
 from llem.study.folder import StudyFolder
+from llem.study.gaps import GapKeeper, GapWatcher
 from llem.study.host import host_facts
 from llem.study.integrity import ORPHANS, REJECTED, drop_torn_files, orphans, set_aside, trial_file_problems
 from llem.study.launcher import Launcher
@@ -39,14 +40,11 @@ TERMINAL: tuple[TrialStatus, ...] = ("completed", "failed", "skipped")
 Command = Literal["run", "resume"]
 
 
-class Observer(Watcher, Protocol):
+class Observer(Watcher, GapWatcher, Protocol):
     """Who shows or exports what happens. It gets every event after it is durable, and cannot stop the study."""
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
         """An event was recorded; ``fold`` has it."""
-
-    def warn(self, text: str) -> None:
-        """Something deserves a person's attention."""
 
     def close(self, fold: ManifestFold) -> None:
         """The session is over; ``fold`` is its last state."""
@@ -181,8 +179,18 @@ class Session:
         )
         limit_s = self._study.limits.study_s
         deadline = None if limit_s is None else started + limit_s
+        gaps = GapKeeper(
+            self._study.gaps,
+            ask=recorders.temperatures,
+            pause=signals.pause,
+            watcher=self._observer,
+            deadline=deadline,
+        )
         for state in self._left():
             signals.check()
+            waited = gaps.before(state.trial, state.cycle)
+            if waited is not None:
+                self.append(waited)
             if deadline is not None and time.monotonic() >= deadline:
                 break
             TrialAttempt(bench, state, deadline=deadline).run()

@@ -1,6 +1,7 @@
 """Signals that end a session, as something that a selector can wait for."""
 
 import os
+import select
 import signal
 from types import FrameType, TracebackType
 from typing import Self
@@ -46,6 +47,11 @@ class EndingSignals:
         """Raise SessionInterrupted if an ending signal has come."""
         if self._received is not None:
             raise SessionInterrupted(self._received)
+
+    def pause(self, seconds: float) -> None:
+        """Wait this long; an ending signal raises SessionInterrupted at once."""
+        select.select([self._first], [], [], seconds)
+        self.check()
 
     def __enter__(self) -> Self:
         for signum in ENDING:

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from llem.domain.errors import InputError, JournalError
-from llem.domain.events import ExperimentCompleted, ExperimentFailed, ExperimentRunning, PhaseEntered, SessionEnded
+from llem.domain.events import (
+    ExperimentCompleted,
+    ExperimentFailed,
+    ExperimentRunning,
+    GapWaited,
+    PhaseEntered,
+    SessionEnded,
+)
 from llem.domain.row import GENESIS
 from llem.journal.journal import Journal, utc_text
 from llem.journal.reader import open_reader
@@ -402,6 +409,7 @@ def test_the_views_answer_plain_sql_while_the_journal_is_open(make, path):
         journal.append(
             ExperimentFailed(trial="e1_c1", attempt=1, error_type="OutOfMemory", error_message="x", phase="load")
         )
+        journal.append(GapWaited(trial="e1_c1", between="trials", planned=5.0, waited_s=5.0))
         journal.append(SessionEnded(reason="finished"))
         plain = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         trials = plain.execute(
@@ -420,6 +428,7 @@ def test_the_views_answer_plain_sql_while_the_journal_is_open(make, path):
         (3, "e0_c1", 1, "experiment_completed", None),
         (4, "e1_c1", 1, "experiment_running", None),
         (5, "e1_c1", 1, "experiment_failed", "OutOfMemory"),
+        (6, "e1_c1", None, "gap_waited", None),
     ]
 
 

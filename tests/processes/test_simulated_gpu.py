@@ -1,25 +1,13 @@
 """A study on two simulated GPUs: the real nvidia-ml-py in the real recorder, and a true power that is known."""
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "simulated_gpu" / "nvml.c"
 COUNTED = "GPU-00000000-sim0-0000-0000-000000000000"  # 100 W, a counter published every 100 ms
 UNCOUNTED = "GPU-00000000-sim1-0000-0000-000000000000"  # 50 W, no counter
 WINDOW_S = 0.6
-
-
-@pytest.fixture(scope="module")
-def nvml(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment in which the simulated driver is found."""
-    folder = tmp_path_factory.mktemp("driver")
-    library = folder / "libnvidia-ml.so.1"
-    subprocess.run(["cc", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SOURCE)], check=True)
-    return {"LD_LIBRARY_PATH": str(folder)}
 
 
 def measured_on(lab: Any, nvml: dict[str, str], *devices: str) -> dict[str, Any]:

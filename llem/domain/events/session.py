@@ -64,11 +64,12 @@ class GapWaited(Event):
     """The session stood idle before a trial, as the plan asks.
 
     Attributes:
-        between: Whether a new cycle began with that trial.
+        between: Which gap of the plan it was.
         planned: The gap that the plan asks for.
         waited_s: How long it was.
-        temperature_c: The hottest device at its end, where the plan asks to cool; None where unknown.
-        reason: Why a cool-down ended without being cool, or why no temperature is known.
+        temperature_c: The hottest device at its end, in degrees Celsius, where the plan asks to cool; None where
+            unknown.
+        reason: Why a cool-down ended without being cool, or why a device's temperature is not known.
     """
 
     kind: Literal["gap_waited"] = "gap_waited"
