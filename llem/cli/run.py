@@ -35,7 +35,7 @@ def run(
     """
     loaded = load_study(study)
     view = SessionView(as_json=json)
-    ending = start_study(plan_study(loaded), loaded.raw, output, view.observe)
+    ending = start_study(plan_study(loaded), output, view.observe)
     return close_session(ending, view.fold, view.root, as_json=json)
 
 

@@ -50,16 +50,19 @@ class Problem:
         message: What was found and what was expected.
         line: Line in the file, from 1; None where the value comes from no line.
         column: Column in that line, from 1.
+        file: The file or option that it stands in, where that is not the study file itself.
     """
 
     path: str
     message: str
     line: int | None = None
     column: int | None = None
+    file: str | None = None
 
     def describe(self, file: str) -> str:
-        """Return ``file:line:column: path: message``."""
-        place = ":".join(str(part) for part in (file, self.line, self.column) if part is not None)
+        """Return ``file:line:column: path: message``, ``file`` being the study file."""
+        parts = (self.file or file, self.line, self.column)
+        place = ":".join(str(part) for part in parts if part is not None)
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 

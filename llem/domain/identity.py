@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from llem.domain.spec import ExperimentConfig, Gaps
 
@@ -49,11 +49,33 @@ def config_hash(config: ExperimentConfig) -> str:
 
     Method settings count. The path of a prompt file does not, since its content hash stands for it.
     """
-    tree = config.model_dump(mode="json")
-    prompts = tree["prompts"]
-    if prompts.get("sha256"):
-        del prompts["path"]
-    return _sha256(canonical_json(tree))
+    return Hasher()(config)
+
+
+class Hasher:
+    """Gives ``config_hash`` for many configurations: what they share is brought into canonical form once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, str]] = {}
+
+    def __call__(self, config: ExperimentConfig) -> str:
+        """Return the hash of ``config``."""
+        parts = (f'"{name}":{self._part(name, getattr(config, name))}' for name in _SORTED_FIELDS)
+        return _sha256("{" + ",".join(parts) + "}")
+
+    def _part(self, name: str, value: Any) -> str:
+        if not isinstance(value, BaseModel):
+            return canonical_json(value)
+        known = self._known.get(id(value))
+        if known is None or known[0] is not value:  # the object is kept, so that no other can have its id
+            tree = value.model_dump(mode="json")
+            if name == "prompts" and tree.get("sha256"):
+                del tree["path"]
+            known = self._known[id(value)] = (value, canonical_json(tree))
+        return known[1]
+
+
+_SORTED_FIELDS = sorted(ExperimentConfig.model_fields)
 
 
 def study_design_hash(config_hashes: Sequence[str], *, cycles: int, order: str, seed: int, gaps: Gaps) -> str:
@@ -91,7 +113,15 @@ def varying_keys(configs: Sequence[ExperimentConfig]) -> list[str]:
     The engine's own options stand under the engine's name, as in the study file. A key that holds a mapping in
     some configurations and something else in others is one key: its parts cannot be compared.
     """
-    return list(_differing([_study_tree(config) for config in configs], ""))
+    found: list[str] = []
+    for name in ExperimentConfig.model_fields:
+        if name == "engine_options":
+            continue
+        found += _differing(_distinct(getattr(config, name) for config in configs), name)
+    for engine in dict.fromkeys(config.engine for config in configs):
+        options = _distinct(config.engine_options for config in configs if config.engine == engine)
+        found += _differing(options, engine)
+    return found
 
 
 def build_config_summary(config: ExperimentConfig, varying: Sequence[str]) -> dict[str, JsonValue]:
@@ -102,38 +132,39 @@ def build_config_summary(config: ExperimentConfig, varying: Sequence[str]) -> di
         varying: Dotted keys, as ``varying_keys`` finds them. Where nothing varies, model, engine and dtype stand
             for it.
     """
-    tree = _study_tree(config)
     keys = varying or ("model", "engine", "dtype")
     named = config.model if isinstance(config.model, str) else config.model_name
-    return {key: named if key == "model" else _at(tree, key) for key in keys}
+    return {key: named if key == "model" else value_at(config, key) for key in keys}
 
 
 _ABSENT = object()
 
 
-def _differing(trees: Sequence[Mapping[str, Any]], prefix: str) -> Iterator[str]:
-    for key in dict.fromkeys(key for tree in trees for key in tree):
-        values = [tree.get(key, _ABSENT) for tree in trees]
-        if all(isinstance(value, Mapping) for value in values):
-            yield from _differing(values, f"{prefix}{key}.")
-        elif len({_ABSENT if value is _ABSENT else json.dumps(value) for value in values}) > 1:
-            yield prefix + key
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Return the values that differ as JSON trees, each once; values that are one object are looked at once."""
+    objects = {id(value): value for value in values}
+    trees = [value.model_dump(mode="json") if isinstance(value, BaseModel) else value for value in objects.values()]
+    return list({json.dumps(tree): tree for tree in trees}.values())
 
 
-def _study_tree(config: ExperimentConfig) -> dict[str, Any]:
-    """Return a configuration as the study file writes it: the engine's options under the engine's name."""
-    tree = config.model_dump(mode="json")
-    tree[config.engine] = tree.pop("engine_options")
-    return tree
+def _differing(values: Sequence[Any], key: str) -> Iterator[str]:
+    if len({_ABSENT if value is _ABSENT else json.dumps(value) for value in values}) < 2:
+        return
+    if not all(isinstance(value, Mapping) for value in values):
+        yield key
+        return
+    for part in dict.fromkeys(part for value in values for part in value):
+        yield from _differing([value.get(part, _ABSENT) for value in values], f"{key}.{part}")
 
 
-def _at(tree: Mapping[str, Any], key: str) -> JsonValue:
-    """Return the value at a dotted key; None where the tree does not have it."""
-    value: Any = tree
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    found: JsonValue = value
-    return found
+def value_at(config: ExperimentConfig, key: str) -> JsonValue:
+    """Return the value at a dotted key of a configuration, as the study file names it; None where it has none."""
+    head, _, rest = key.partition(".")
+    value: Any = config.engine_options if head == config.engine else getattr(config, head, None)
+    for part in rest.split(".") if rest else ():
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    found: JsonValue = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return list(found) if isinstance(found, tuple) else found
 
 
 def summary_text(summary: Mapping[str, JsonValue]) -> str:

@@ -33,7 +33,11 @@ def model_source(config: ExperimentConfig, base_dir: Path) -> LocalModel | HubMo
     model = config.model
     if isinstance(model, ModelConfig):
         return model
-    # os.path, since it takes a name that no system can open for what it is: nothing there.
-    path = base_dir / os.path.expanduser(model)
+    return LocalModel(base_dir / os.path.expanduser(model)) if is_local(model, base_dir) else HubModel(model)
+
+
+def is_local(model: str, base_dir: Path) -> bool:
+    """Return whether a model's name means a folder, relative to ``base_dir``, and not a hub id."""
     looks_like_path = model.startswith((".", "/", "~")) or not HUB_ID.match(model)
-    return LocalModel(path) if looks_like_path or os.path.isdir(path) else HubModel(model)
+    # os.path, since it takes a name that no system can open for what it is: nothing there.
+    return looks_like_path or os.path.isdir(base_dir / os.path.expanduser(model))

@@ -1,5 +1,6 @@
 """The folder of a study, and what lies where in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,15 +86,27 @@ def _cannot_create(root: Path, error: OSError) -> StudyError:
     )
 
 
-def keep_study_file(folder: StudyFolder, text: bytes) -> None:
-    """Keep the study file, as it was given, in the study's folder.
+def keep_study_files(folder: StudyFolder, files: Sequence[tuple[str, bytes]]) -> None:
+    """Keep the study file, as it was given, in the study's folder; its base files beside it as ``base_1.yaml``, ….
+
+    Args:
+        folder: The study's folder.
+        files: Name and content of the study file, then of each base file.
+
+    Raises:
+        StudyError: They cannot be written.
+    """
+    for number, (_, content) in enumerate(files):
+        keep_file(folder.study_file if number == 0 else folder.root / f"base_{number}.yaml", content)
+
+
+def keep_file(path: Path, content: bytes) -> None:
+    """Write a file that was given into the study's folder.
 
     Raises:
         StudyError: It cannot be written.
     """
     try:
-        write_durably(folder.study_file, text)
+        write_durably(path, content)
     except OSError as error:
-        raise StudyError(
-            f"{folder.study_file} cannot be written: {error.strerror}.", remedy="Check the disk's space."
-        ) from error
+        raise StudyError(f"{path} cannot be written: {error.strerror}.", remedy="Check the disk's space.") from error

@@ -2,20 +2,20 @@
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
-from llem.domain.events import ExperimentPlanned, StudyPlanned
 from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
 from llem.projections.manifest import ManifestFold
 from llem.study.audit import anchor_findings, anchors_of, checked
-from llem.study.folder import StudyFolder, create_study_dir, keep_study_file
+from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
 from llem.study.host import boot_id, require_linux
 from llem.study.integrity import trial_file_problems
 from llem.study.launcher import Launcher, LocalLauncher
+from llem.study.plan import StudyPlan
 from llem.study.recorders import StartRecorder
 from llem.study.recording import RecorderClient
 from llem.study.session import Command, Ending, Observer, Session
@@ -25,8 +25,7 @@ MakeLauncher = Callable[[str], Launcher]
 
 
 def start_study(
-    plan: tuple[StudyPlanned, Sequence[ExperimentPlanned]],
-    study_file: bytes,
+    plan: StudyPlan,
     output_dir: Path,
     observe: MakeObserver,
     *,
@@ -38,7 +37,6 @@ def start_study(
 
     Args:
         plan: The plan, as ``plan_study`` makes it.
-        study_file: The study file's bytes, kept in the folder.
         output_dir: Where the study's folder is created.
         observe: Makes the observer for a folder.
         now: The clock that names the folder, in UTC.
@@ -50,11 +48,10 @@ def start_study(
         JournalError: The journal cannot be created; nothing was run.
     """
     require_linux()
-    study, experiments = plan
-    folder = create_study_dir(output_dir, study.study_name, now())
-    keep_study_file(folder, study_file)
+    folder = create_study_dir(output_dir, plan.study.study_name, now())
+    keep_study_files(folder, plan.sources)
     with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
-        journal.append_all([study, *experiments])
+        journal.append_all([plan.study, *plan.experiments])
         return _run(folder, journal, "run", observe, make_launcher, start_recorder, retry_failed=True)
 
 

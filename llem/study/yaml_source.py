@@ -1,5 +1,6 @@
 """Reading YAML safely, with the place of every value."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ REMEDY = "Mend the file and try again; nothing was run."
 
 FLOAT = "tag:yaml.org,2002:float"
 MERGE = "tag:yaml.org,2002:merge"
+NO_JSON = {
+    "tag:yaml.org,2002:timestamp": "a date is no value of a study: put it in quotes",
+    **dict.fromkeys(
+        (f"tag:yaml.org,2002:{kind}" for kind in ("binary", "set", "omap", "pairs")),
+        "no value of a study is of this kind",
+    ),
+}
 
 Place = tuple[int, int]
 KeyPath = tuple[str | int, ...]
@@ -39,24 +47,13 @@ class YamlSource:
     tree: dict[str, Any]
     places: dict[KeyPath, Place] = field(default_factory=dict)
 
-    def problem(self, path: KeyPath, message: str) -> Problem:
-        """Return a problem at ``path``, placed at the nearest value that the file holds."""
-        known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.places), ())
-        line, column = self.places.get(known, (None, None))
-        return Problem(".".join(map(str, path)), message, line, column)
-
-    def error(self, problems: list[Problem]) -> StudyFileError:
-        """Return the error that tells of ``problems``, in the order of the file."""
-        ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-        return StudyFileError(self.file, ordered, remedy=REMEDY)
-
 
 class _RefusedError(Exception):
     """The file cannot be used; carries the place, where there is one."""
 
-    def __init__(self, message: str, mark: Any = None) -> None:
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
-        self.place = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        self.place = (line, column)
 
 
 def read_yaml(path: Path) -> YamlSource:
@@ -70,12 +67,31 @@ def read_yaml(path: Path) -> YamlSource:
     walker = _Walker()
     try:
         raw = _read(path)
-        tree = _parse(raw, walker)
+        tree = _parse(raw, walker, what="a study, such as examples/quickstart.yaml")
+        if not isinstance(tree, dict):
+            kind = "sequence" if isinstance(tree, list) else "scalar"
+            raise _RefusedError(f"holds a {kind}; expected a mapping of keys to values", *walker.places[()])
     except _RefusedError as error:
         raise StudyFileError(file, [Problem("", str(error), *error.place)], remedy=REMEDY) from None
     if walker.problems:
         raise StudyFileError(file, walker.problems, remedy=REMEDY)
     return YamlSource(file, raw, tree, walker.places)
+
+
+def read_value(text: str) -> Any:
+    """Return the value that ``text`` means in YAML.
+
+    Raises:
+        ValueError: It is no YAML, or no value that a study can hold.
+    """
+    walker = _Walker()
+    try:
+        value = _parse(text.encode("utf-8", "surrogateescape"), walker, what="a value; write null for none")
+    except _RefusedError as error:
+        raise ValueError(str(error)) from None
+    if walker.problems:
+        raise ValueError(walker.problems[0].message)
+    return value
 
 
 def _read(path: Path) -> bytes:
@@ -88,23 +104,22 @@ def _read(path: Path) -> bytes:
     return raw
 
 
-def _parse(raw: bytes, walker: "_Walker") -> dict[str, Any]:
-    """Return the mapping that ``raw`` holds; nothing is built from nodes in which ``walker`` finds problems."""
+def _parse(raw: bytes, walker: "_Walker", *, what: str) -> Any:
+    """Return the value that ``raw`` holds; nothing is built from nodes in which ``walker`` finds problems."""
     try:
         text = raw.decode("utf-8")
         _require_flat(text)
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
-            raise _RefusedError("is empty; expected a study, such as examples/quickstart.yaml")
-        if not isinstance(node, yaml.MappingNode):
-            raise _RefusedError(f"holds a {node.id}; expected a mapping of keys to values", node.start_mark)
+            raise _RefusedError(f"is empty; expected {what}")
         walker.walk(node, (), ())
-        tree: dict[str, Any] = {} if walker.problems else loader.construct_document(node)
+        tree = {} if walker.problems else loader.construct_document(node)
     except UnicodeDecodeError as error:
         raise _RefusedError(f"is not UTF-8 text: byte {error.start} is 0x{raw[error.start]:02x}") from None
     except yaml.MarkedYAMLError as error:
-        raise _RefusedError(f"is no YAML: {error.problem or error.context}", error.problem_mark) from None
+        place = _place(error.problem_mark) if error.problem_mark else (None, None)
+        raise _RefusedError(f"is no YAML: {error.problem or error.context}", *place) from None
     except (yaml.YAMLError, ValueError) as error:
         raise _RefusedError(f"is no YAML: {' '.join(str(error).split())}") from None
     return tree
@@ -117,9 +132,13 @@ def _require_flat(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _RefusedError(f"nests deeper than {MAX_DEPTH} levels", event.start_mark)
+                raise _RefusedError(f"nests deeper than {MAX_DEPTH} levels", *_place(event.start_mark))
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _place(mark: Any) -> Place:
+    return mark.line + 1, mark.column + 1
 
 
 class _Walker:
@@ -137,11 +156,13 @@ class _Walker:
             self._refuse(node, path, f"the file unfolds to more than {MAX_NODES:,} values")
         if self._nodes >= MAX_NODES:
             return
-        self.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        self.places.setdefault(path, _place(node.start_mark))
         if id(node) in above:
             self._refuse(node, path, "an alias contains itself")
             return
-        if node.tag == FLOAT and node.value.strip("+-").lower() in (".inf", ".nan"):
+        if node.tag in NO_JSON:
+            self._refuse(node, path, NO_JSON[node.tag])
+        elif node.tag == FLOAT and not _finite(node.value):
             self._refuse(node, path, f"a number must be finite; found {node.value}")
         elif isinstance(node, yaml.MappingNode):
             self._walk_mapping(node, path, (*above, id(node)))
@@ -162,11 +183,19 @@ class _Walker:
                 self._refuse(key, (*path, key.value), f"stands twice; the first is on line {line}")
             else:
                 first_lines[key.value] = key.start_mark.line + 1
-                self.places.setdefault((*path, key.value), (key.start_mark.line + 1, key.start_mark.column + 1))
+                self.places.setdefault((*path, key.value), _place(key.start_mark))
                 self.walk(value, (*path, key.value), above)
         for value in merged:  # last: a key of the mapping's own overrides a merged one, and so does its place
             self.walk(value, path, above)
 
     def _refuse(self, node: yaml.Node, path: KeyPath, message: str) -> None:
-        mark = node.start_mark
-        self.problems.append(Problem(".".join(map(str, path)), message, mark.line + 1, mark.column + 1))
+        self.problems.append(Problem(".".join(map(str, path)), message, *_place(node.start_mark)))
+
+
+def _finite(text: str) -> bool:
+    if text.strip("+-").lower() in (".inf", ".nan"):
+        return False
+    try:
+        return math.isfinite(float(text.replace("_", "")))
+    except ValueError:  # YAML's 1:30.5
+        return True

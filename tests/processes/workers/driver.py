@@ -42,7 +42,6 @@ def main(arguments: list[str]) -> int:
         loaded = load_study(study)
         ending = start_study(
             plan_study(loaded),
-            loaded.raw,
             output,
             view.observe,
             make_launcher=make_launcher,

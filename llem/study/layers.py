@@ -1,0 +1,253 @@
+"""A study's layers: profile, base files, the study file and the command line, laid over each other.
+
+Each layer keeps its own text and places, so that every value can be traced and every mistake told where it stands.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llem.domain.errors import Problem, StudyFileError
+from llem.domain.profiles import PROFILES
+from llem.domain.sweep import NoSectionError, Tree, flat, overlay
+from llem.study.grammar import GRAMMAR, Grammar, is_value
+from llem.study.references import read_references
+from llem.study.yaml_source import REMEDY, KeyPath, YamlSource, read_value, read_yaml
+
+MERGING_SETTINGS = frozenset({"limits", "gaps", "sweep"})
+"""Keys of the whole study whose mappings merge key by key when one layer lies over another."""
+
+MAX_BASES = 20
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One source of values.
+
+    Attributes:
+        origin: What it is called: ``profile quick``, ``base common.yaml``, ``study``, ``command line``.
+        tree: Its keys.
+        source: Its file; None where it has none.
+        notes: What else is known of a value's origin, by its path: the variable that it was taken from.
+    """
+
+    origin: str
+    tree: Tree
+    source: YamlSource | None = None
+    notes: Mapping[KeyPath, str] | None = None
+
+    def place(self, path: KeyPath) -> tuple[int, int] | None:
+        """Return where the value at ``path`` stands in this layer's file."""
+        return self.source.places.get(path) if self.source else None
+
+    def has(self, path: KeyPath) -> bool:
+        """Return whether this layer gives the value at ``path``."""
+        tree: Any = self.tree
+        for part in path:
+            inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and part in range(len(tree))
+            if not inside:
+                return False
+            tree = tree[part]
+        return True
+
+
+@dataclass(frozen=True)
+class Document:
+    """A study as all of its layers say it.
+
+    Attributes:
+        file: The study file, as the user named it.
+        base_dir: Folder that relative paths start from.
+        layers: Lowest first.
+        tree: What they come to, without what the command line says of single experiments.
+        commanded: What the command line says of single experiments: dotted key → value. It overrules the sweep.
+    """
+
+    file: str
+    base_dir: Path
+    layers: tuple[Layer, ...]
+    tree: Tree
+    commanded: Tree
+
+    @property
+    def sources(self) -> list[YamlSource]:
+        """Return the files: the study's own first, then its base, and so on."""
+        return [layer.source for layer in reversed(self.layers) if layer.source]
+
+    def problem(self, path: KeyPath, message: str, *, place: KeyPath | None = None) -> Problem:
+        """Return a problem at ``path``, placed at the nearest value that a file holds.
+
+        Args:
+            path: The key, as the user knows it.
+            message: What was found and expected.
+            place: Where to look for its place, if not at ``path``.
+        """
+        shown, wanted = ".".join(map(str, path)), place or path
+        for end in range(len(wanted), 0, -1):
+            for layer in reversed(self.layers):
+                if layer.source and layer.has(wanted[:end]) and (found := layer.place(wanted[:end])):
+                    return Problem(shown, message, *found, file=self._file_of(layer.source))
+        if wanted and wanted[0] in self.commanded:
+            return Problem(shown, message, file="command line")
+        return Problem(shown, message, *(self.sources[0].places.get((), (None, None))))
+
+    def _file_of(self, source: YamlSource) -> str | None:
+        return None if source.file == self.file else source.file
+
+    def error(self, problems: Sequence[Problem]) -> StudyFileError:
+        """Return the error that tells of ``problems``, those of one file in its order."""
+        ordered = sorted(problems, key=lambda p: (p.file is not None, p.file or "", p.line or 0, p.column or 0))
+        return StudyFileError(self.file, ordered, remedy=REMEDY)
+
+    def origin(self, path: KeyPath) -> str | None:
+        """Return where the value at ``path`` comes from, in words; None where no layer gives it."""
+        for layer in reversed(self.layers):
+            if layer.has(path):
+                return _origin(layer, path)
+        return None
+
+    def origins(self) -> dict[str, str]:
+        """Return the origin of each dotted key that some layer gives to the whole study."""
+        found: dict[str, str] = {}
+        for key in flat({key: value for key, value in self.tree.items() if is_value(key)}):
+            head, _, rest = key.partition(".")
+            origin = self.origin((head, rest) if rest else (head,))
+            if origin:
+                found[key] = origin
+        found.update(dict.fromkeys(flat(self.commanded), "command line"))
+        return found
+
+
+def _origin(layer: Layer, path: KeyPath) -> str:
+    place = layer.place(path)
+    line = f" line {place[0]}" if place else ""
+    note = (layer.notes or {}).get(path)
+    return f"{layer.origin}{line}" + (f", {note}" if note else "")
+
+
+def read_document(
+    path: Path, settings: Sequence[str] = (), *, base_dir: Path | None = None, grammar: Grammar = GRAMMAR
+) -> Document:
+    """Return the study in the file at ``path``, its base files and the command line laid over each other.
+
+    Args:
+        path: The study file.
+        settings: ``dotted.key=value`` from the command line, the value in YAML; the last one wins.
+        base_dir: The folder that relative paths are to start from, if not the study file's own.
+        grammar: The keys that a study may have.
+
+    Raises:
+        StudyFileError: A file cannot be read, a base file leads back to itself, or a setting is no setting.
+    """
+    folder = _utf8_folder(path)
+    target = folder if base_dir is None else base_dir
+    files, problems = _read_chain(path, target, grammar)
+    commanded, of_study = _commanded(settings, grammar, problems)
+    layers = [*reversed(files), Layer("command line", of_study)]
+    profile = _merged(layers, grammar).get("profile")
+    if isinstance(profile, str) and profile in PROFILES:
+        layers.insert(0, Layer(f"profile {profile}", PROFILES[profile]))
+    document = Document(str(path), target, tuple(layers), _merged(layers, grammar), commanded)
+    if problems:
+        raise document.error(problems)
+    return document
+
+
+def _merged(layers: Sequence[Layer], grammar: Grammar) -> Tree:
+    tree: Tree = {}
+    for layer in layers:
+        below = tree.get("sweep")
+        tree = overlay(tree, layer.tree, grammar.sections | MERGING_SETTINGS)
+        sweep = tree.get("sweep")
+        if isinstance(sweep, dict) and isinstance(below, dict):  # null takes an inherited axis away
+            tree["sweep"] = {axis: value for axis, value in sweep.items() if value is not None or axis not in below}
+    return tree
+
+
+def _utf8_folder(path: Path) -> Path:
+    folder = path.absolute().parent
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        problem = Problem("", f"lies in a folder whose name is not UTF-8: {str(folder)!a}")
+        raise StudyFileError(str(path), [problem], remedy=REMEDY) from None
+    return folder
+
+
+def _read_chain(path: Path, target: Path, grammar: Grammar) -> tuple[list[Layer], list[Problem]]:
+    """Return the study's layer, its base's, and so on; what is wrong with references goes to the problems."""
+    layers: list[Layer] = []
+    problems: list[Problem] = []
+    seen: list[Path] = []
+    for source in _chain(path, seen, grammar):
+        outer = None if source.file == str(path) else source.file
+        tree, notes, found = read_references(source, seen[-1].parent, target, grammar)
+        problems += [Problem(p.path, p.message, p.line, p.column, file=outer) for p in found]
+        origin = "study" if outer is None else f"base {source.file}"
+        layers.append(Layer(origin, {key: value for key, value in tree.items() if key != "base"}, source, notes))
+    return layers, problems
+
+
+def _chain(path: Path, seen: list[Path], grammar: Grammar) -> Iterator[YamlSource]:
+    """Yield the study's file and each base that the one before names; ``seen`` gets their full paths."""
+    next_path: Path | None = path
+    while next_path is not None:
+        seen.append(next_path.absolute())
+        source = read_yaml(next_path)
+        yield source
+        next_path = _base_of(source, seen, grammar)
+
+
+def _base_of(source: YamlSource, seen: list[Path], grammar: Grammar) -> Path | None:
+    if "base" not in source.tree:
+        return None
+    folder = seen[-1].parent
+    tree, _, problems = read_references(source, folder, folder, grammar)
+    base = tree["base"]
+    own = [problem for problem in problems if problem.path == "base"]
+    if own:
+        raise StudyFileError(source.file, own, remedy=REMEDY)
+    problem: Callable[[str], StudyFileError] = lambda message: StudyFileError(  # noqa: E731 - one line, three uses
+        source.file, [Problem("base", message, *source.places.get(("base",), (None, None)))], remedy=REMEDY
+    )
+    if not isinstance(base, str) or not base:
+        raise problem(f"expected the path of a YAML file; found {base!r}")
+    shown = Path(source.file).parent / Path(base).expanduser()
+    known = [_real(path) for path in seen]
+    if _real(shown) in known:
+        raise problem(f"{base} leads back to itself: {' → '.join(path.name for path in seen)} → {shown.name}")
+    if len(seen) > MAX_BASES:
+        raise problem(f"the chain of base files is longer than {MAX_BASES}")
+    if not shown.is_file():
+        raise problem(f"there is no file {shown}")
+    return shown
+
+
+def _real(path: Path) -> Path:
+    return Path(path).resolve()
+
+
+def _commanded(settings: Sequence[str], grammar: Grammar, problems: list[Problem]) -> tuple[Tree, Tree]:
+    """Return what the command line says of single experiments, and of the study as a whole."""
+    experiments: Tree = {}
+    study: Tree = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        try:
+            if not equals:
+                raise ValueError("expected dotted.key=value")
+            if message := grammar.setting_problem(key):
+                raise ValueError(message)
+            value = read_value(text)
+            if key.startswith("sweep."):
+                sweep = study.get("sweep")
+                study["sweep"] = {**(sweep if isinstance(sweep, dict) else {}), key.removeprefix("sweep."): value}
+            elif grammar.sets_study(key):
+                study = overlay(study, {key: value}, MERGING_SETTINGS)
+            else:
+                experiments[key] = value
+        except (ValueError, NoSectionError) as error:
+            problems.append(Problem(key, str(error), file=f"--set {setting}"))
+    return experiments, study
