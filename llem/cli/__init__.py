@@ -20,6 +20,7 @@ study = _group("study", help.STUDY)
 app.command(study)
 # Named, not imported: a command's module is loaded when the command is used.
 for group, command, words in (
+    (study, "plan", help.PLAN),
     (study, "run", help.RUN),
     (study, "resume", help.RESUME),
     (study, "log", help.LOG),

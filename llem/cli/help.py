@@ -40,6 +40,23 @@ STUDY = Help(
 """,
 )
 
+PLAN = Help(
+    """\
+Show what a study would run, in which order, and what it would take.
+
+From the grid points that the file declares to the trials that would run:
+what is skipped and why, duplicates, the order of the trials, the method's
+values, and an estimate of time, energy and disk. Nothing is run or written.
+""",
+    """\
+  llem study plan study.yaml
+  llem study plan study.yaml --explain
+  llem study plan study.yaml --profile publish --set batch_size=4
+  llem study plan study.yaml --from studies/quickstart_2026-11-22T10-00-00
+  llem study plan study.yaml --json | jq .funnel
+""",
+)
+
 RUN = Help(
     """\
 Measure every experiment of a study, each in its own worker process.
@@ -50,6 +67,8 @@ said) and logs/. Ctrl-C stops at once; `llem study resume` goes on.
 """,
     """\
   llem study run examples/quickstart.yaml
+  llem study run study.yaml --dry-run
+  llem study run study.yaml --profile quick --set 'generation.output_tokens=32'
   llem study run study.yaml --output /data/studies
   llem study run study.yaml --json > events.jsonl
 """,
@@ -62,11 +81,15 @@ Go on with a study that stopped, however it stopped.
 The journal is all that this needs. Completed trials are kept if their
 files still have their recorded hashes; interrupted, failed, skipped and
 pending ones run.
+
+With --study the study must be what that file says; what differs is shown.
+--extend adds the experiments and cycles that only the file has.
 """,
     """\
   llem study resume
   llem study resume studies/quickstart_2026-11-22T10-00-00
   llem study resume --no-retry-failed
+  llem study resume studies/quickstart_2026-11-22T10-00-00 --study study.yaml --extend
 """,
 )
 

@@ -6,9 +6,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from llem.cli.closing import close_session
+from llem.cli.planning import Settings, Yes, as_settings
 from llem.cli.reading import studies_in
 from llem.cli.run import STUDIES, SessionView
 from llem.domain.errors import InputError
+from llem.domain.spec import OrderKind, ProfileName
+from llem.study.extend import Revision
 from llem.study.run import resume_study
 
 
@@ -17,6 +20,13 @@ def resume(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = STUDIES,
     retry_failed: bool = True,
+    study: Path | None = None,
+    extend: Annotated[bool, Parameter(negative="")] = False,
+    set_: Settings = None,
+    cycles: int | None = None,
+    order: OrderKind | None = None,
+    profile: ProfileName | None = None,
+    yes: Yes = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Go on with a study that stopped, however it stopped.
@@ -29,12 +39,33 @@ def resume(
         Where to look for the newest unfinished study.
     retry_failed
         Run failed and skipped trials again.
+    study
+        A study file that the study must be like; what differs is shown, and nothing runs.
+    extend
+        Add the experiments and cycles that only --study has. What was measured stays.
+    set_
+        With --study: dotted.key=value, as `llem study run` was given it.
+    cycles
+        With --study: how often each experiment runs.
+    order
+        With --study: as `llem study run` was given it.
+    profile
+        With --study: as `llem study run` was given it.
+    yes
+        With --study: more than 100,000 trials are meant.
     json
         Print every event as a JSON line on stdout, then a closing line; words go to stderr.
     """
+    settings = as_settings(set_, cycles=cycles, order=order, profile=profile)
+    if study is None and (extend or settings):
+        raise InputError(
+            "--extend, --set, --cycles, --order and --profile change a study file, and none was given.",
+            remedy="Name it with --study FILE; without it, a study is resumed as it was planned.",
+        )
+    revision = None if study is None else Revision(study, settings, extend=extend, many=yes)
     view = SessionView(as_json=json)
     root = newest_unfinished(output) if folder is None else folder
-    ending = resume_study(root, view.observe, retry_failed=retry_failed)
+    ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision)
     return close_session(ending, view.fold, view.root, as_json=json)
 
 

@@ -1,5 +1,6 @@
 """``llem study run``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +8,13 @@ from cyclopts import Parameter
 
 from llem.cli.closing import close_session
 from llem.cli.observers import StudyObserver, choose_display
+from llem.cli.planning import Settings, Yes, agree_to_run, as_settings, make_plan
+from llem.cli.words import counted, printable
+from llem.domain.spec import OrderKind, ProfileName
 from llem.projections.manifest import ManifestFold
+from llem.study.estimate import estimate
 from llem.study.folder import StudyFolder
-from llem.study.load import load_study
-from llem.study.plan import plan_study
+from llem.study.plan import StudyPlan
 from llem.study.run import start_study
 
 STUDIES = Path("studies")
@@ -20,6 +24,12 @@ def run(
     study: Path,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = STUDIES,
+    set_: Settings = None,
+    cycles: int | None = None,
+    order: OrderKind | None = None,
+    profile: ProfileName | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    yes: Yes = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Measure every experiment of a study, each in its own worker process.
@@ -30,13 +40,44 @@ def run(
         The study file (YAML).
     output
         Folder in which the study's own folder is created.
+    set_
+        dotted.key=value, the value in YAML; overrules the file and its sweep. Can be given several times.
+    cycles
+        How often each experiment runs.
+    order
+        In which order trials run.
+    profile
+        Defaults of method and repetition.
+    dry_run
+        Show the plan and run nothing, as `llem study plan` does.
+    yes
+        Do not ask before a large or long study.
     json
         Print every event as a JSON line on stdout, then a closing line; words go to stderr.
     """
-    loaded = load_study(study)
+    plan = make_plan(study, as_settings(set_, cycles=cycles, order=order, profile=profile), yes=yes)
+    if dry_run:
+        from llem.cli.plan import present
+
+        present(plan, [], output, as_json=json, every_value=False)
+        return 0
+    tell_left_out(plan)
+    if not yes:
+        agree_to_run(plan, estimate(plan))
     view = SessionView(as_json=json)
-    ending = start_study(plan_study(loaded), output, view.observe)
+    ending = start_study(plan, output, view.observe)
     return close_session(ending, view.fold, view.root, as_json=json)
+
+
+def tell_left_out(plan: StudyPlan) -> None:
+    """Say on stderr what of the study file will not run, before anything does."""
+    for skipped in plan.study.skipped:
+        count = counted(len(skipped.points), "grid point")
+        print(printable(f"skipped {count} ({skipped.kind.replace('_', ' ')}): {skipped.reason}"), file=sys.stderr)
+    if plan.study.duplicates:
+        print(f"{counted(plan.study.duplicates, 'duplicate')} folded into the same experiment", file=sys.stderr)
+    for warning in plan.warnings:
+        print(printable(f"warning: {warning}"), file=sys.stderr)
 
 
 class SessionView:

@@ -162,7 +162,7 @@ class ExperimentConfig(Value):
     @model_validator(mode="after")
     def _prompts_fill_a_batch(self) -> "ExperimentConfig":
         if self.prompts.count is not None and self.prompts.count < self.batch_size:
-            raise ValueError(f"prompts.count ({self.prompts.count}) is less than batch_size ({self.batch_size})")
+            raise ValueError(f"batch_size ({self.batch_size}) is more than prompts.count ({self.prompts.count})")
         return self
 
     @property

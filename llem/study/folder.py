@@ -86,27 +86,23 @@ def _cannot_create(root: Path, error: OSError) -> StudyError:
     )
 
 
-def keep_study_files(folder: StudyFolder, files: Sequence[tuple[str, bytes]]) -> None:
+def keep_study_files(folder: StudyFolder, files: Sequence[tuple[str, bytes]], *, revision: int = 0) -> None:
     """Keep the study file, as it was given, in the study's folder; its base files beside it as ``base_1.yaml``, ….
 
     Args:
         folder: The study's folder.
         files: Name and content of the study file, then of each base file.
+        revision: 0 for the file that the study began with; n for its n-th extension, kept as ``study_n.yaml``.
 
     Raises:
         StudyError: They cannot be written.
     """
+    ending = f"_{revision}" if revision else ""
     for number, (_, content) in enumerate(files):
-        keep_file(folder.study_file if number == 0 else folder.root / f"base_{number}.yaml", content)
-
-
-def keep_file(path: Path, content: bytes) -> None:
-    """Write a file that was given into the study's folder.
-
-    Raises:
-        StudyError: It cannot be written.
-    """
-    try:
-        write_durably(path, content)
-    except OSError as error:
-        raise StudyError(f"{path} cannot be written: {error.strerror}.", remedy="Check the disk's space.") from error
+        stem = f"base_{number}" if number else folder.study_file.stem
+        path = folder.root / f"{stem}{ending}.yaml"
+        try:
+            write_durably(path, content)
+        except OSError as error:
+            remedy = "Check the disk's space."
+            raise StudyError(f"{path} cannot be written: {error.strerror}.", remedy=remedy) from error

@@ -13,7 +13,7 @@ from llem.domain.profiles import PROFILES
 from llem.domain.sweep import NoSectionError, Tree, flat, overlay
 from llem.study.grammar import GRAMMAR, Grammar, is_value
 from llem.study.references import read_references
-from llem.study.yaml_source import REMEDY, KeyPath, YamlSource, read_value, read_yaml
+from llem.study.yaml_source import REMEDY, KeyPath, Place, YamlSource, read_value, read_yaml
 
 MERGING_SETTINGS = frozenset({"limits", "gaps", "sweep"})
 """Keys of the whole study whose mappings merge key by key when one layer lies over another."""
@@ -37,7 +37,7 @@ class Layer:
     source: YamlSource | None = None
     notes: Mapping[KeyPath, str] | None = None
 
-    def place(self, path: KeyPath) -> tuple[int, int] | None:
+    def place(self, path: KeyPath) -> Place | None:
         """Return where the value at ``path`` stands in this layer's file."""
         return self.source.places.get(path) if self.source else None
 
@@ -86,14 +86,18 @@ class Document:
         shown, wanted = ".".join(map(str, path)), place or path
         for end in range(len(wanted), 0, -1):
             for layer in reversed(self.layers):
-                if layer.source and layer.has(wanted[:end]) and (found := layer.place(wanted[:end])):
-                    return Problem(shown, message, *found, file=self._file_of(layer.source))
+                if layer.has(wanted[:end]):
+                    return self._problem_in(layer, shown, message, layer.place(wanted[:end]))
         if wanted and wanted[0] in self.commanded:
             return Problem(shown, message, file="command line")
         return Problem(shown, message, *(self.sources[0].places.get((), (None, None))))
 
-    def _file_of(self, source: YamlSource) -> str | None:
-        return None if source.file == self.file else source.file
+    def _problem_in(self, layer: Layer, shown: str, message: str, place: Place | None) -> Problem:
+        if layer.source is None:
+            return Problem(shown, message, file=layer.origin)
+        outer = None if layer.source.file == self.file else layer.source.file
+        line, column = place or (None, None)
+        return Problem(shown, message, line, column, file=outer)
 
     def error(self, problems: Sequence[Problem]) -> StudyFileError:
         """Return the error that tells of ``problems``, those of one file in its order."""

@@ -159,6 +159,9 @@ def explained(error: ValidationError, tree: Any, grammar: Grammar, above: KeyPat
             path, message = (*path, str(item["loc"][-1])), "is missing"
         elif item["type"] == "value_error":
             message = str(item["ctx"]["error"])
+            named = message.partition(" ")[0]
+            if not path and grammar.key_problem(named) is None:  # a rule between two keys begins with the first
+                path = tuple(named.split("."))
         else:
             shown = f"a {type(found).__name__}" if isinstance(found, BaseModel) else short(found)
             message = f"{item['msg'][0].lower()}{item['msg'][1:]}; found {shown}"

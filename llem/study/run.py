@@ -9,8 +9,11 @@ from pathlib import Path
 from llem.domain.errors import InputError, JournalError
 from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
+from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold
+from llem.projections.plan import PlanFold
 from llem.study.audit import anchor_findings, anchors_of, checked
+from llem.study.extend import Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
 from llem.study.host import boot_id, require_linux
 from llem.study.integrity import trial_file_problems
@@ -60,20 +63,24 @@ def resume_study(
     observe: MakeObserver,
     *,
     retry_failed: bool = True,
+    revision: Revision | None = None,
     make_launcher: MakeLauncher = LocalLauncher,
     start_recorder: StartRecorder = RecorderClient,
 ) -> Ending:
     """Run what is left of the study in ``root``. Its journal is all that this needs.
 
+    With a revision, the study must be what a study file says, or may become it by an extension.
+
     Args:
         root: The study's folder.
         observe: Makes the observer for a folder.
         retry_failed: Whether failed and skipped trials run again.
+        revision: A study file to compare with, and perhaps to extend the study by.
         make_launcher: Makes the launcher for a study.
         start_recorder: Starts the recorder.
 
     Raises:
-        InputError: ``root`` is no study.
+        InputError: ``root`` is no study, or the revision differs from it and is no extension.
         JournalLockedError: Another session runs it now.
         JournalError: Its journal is damaged, or shorter than its anchors say.
     """
@@ -87,8 +94,22 @@ def resume_study(
     with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
         for part in (folder.results, folder.samples, folder.logs):
             part.mkdir(exist_ok=True)
+        if revision is not None:
+            _revise(folder, journal, revision)
         journal.session += 1
         return _run(folder, journal, "resume", observe, make_launcher, start_recorder, retry_failed=retry_failed)
+
+
+def _revise(folder: StudyFolder, journal: Journal, revision: Revision) -> None:
+    """Extend the study as the revision says; the file is kept beside the one that the study began with."""
+    plan = PlanFold().apply_all(checked(journal.rows()))
+    if plan.study is None:
+        raise no_plan(folder.root)
+    events, sources = revision.against(folder.root, plan)
+    if events:
+        number = sum(row.kind == "study_extended" for row in journal.rows()) + 1
+        keep_study_files(folder, sources, revision=number)
+        journal.append_all(events)
 
 
 def _run(

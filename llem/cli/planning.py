@@ -1,0 +1,77 @@
+"""What ``plan``, ``run`` and ``resume --study`` share: options into a plan, and the question before a large one."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from llem.cli.words import duration_text, printable
+from llem.domain.errors import InputError
+from llem.study.estimate import Estimate
+from llem.study.load import ManyTrialsError, load_study
+from llem.study.plan import StudyPlan, plan_study
+
+ASK_TRIALS = 1_000
+ASK_DURATION_S = 8 * 3600
+
+Settings = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
+
+
+def as_settings(settings: Sequence[str] | None, **named: object) -> list[str]:
+    """Return ``--set`` and the options that have a name of their own as one list; the latter win."""
+    return [*(settings or []), *(f"{key}={value}" for key, value in named.items() if value is not None)]
+
+
+def make_plan(study: Path, settings: Sequence[str], *, yes: bool) -> StudyPlan:
+    """Return the plan of a study file, asking first where it spans more trials than anybody means.
+
+    Raises:
+        StudyFileError: The study cannot be used.
+        ManyTrialsError: It spans too many trials, and nobody at a terminal says that this is meant.
+    """
+    try:
+        return plan_study(load_study(study, settings, many=yes))
+    except ManyTrialsError as error:
+        if not at_terminal() or not _agreed(f"{error.message} Plan it all the same?"):
+            raise
+    return plan_study(load_study(study, settings, many=True))
+
+
+def agree_to_run(plan: StudyPlan, estimate: Estimate) -> None:
+    """Ask before a large or long study starts; where nobody can be asked, it starts.
+
+    Raises:
+        InputError: The answer was no.
+    """
+    large = plan.trials > ASK_TRIALS or estimate.duration_s > ASK_DURATION_S
+    if not large or not at_terminal():
+        return
+    least = "at least" if estimate.at_least else "about"
+    question = f"{plan.trials:,} trials, {least} {duration_text(estimate.duration_s)}. Run them?"
+    if not _agreed(question):
+        raise InputError("Nothing was run.", remedy="`llem study plan` shows the whole plan; --yes does not ask.")
+
+
+def at_terminal() -> bool:
+    """Return whether a person can be asked and can see the question."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agreed(question: str) -> bool:
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def free_bytes(output: Path) -> int | None:
+    """Return the free space where ``output`` lies or will lie; None where it cannot be known."""
+    place = output.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
