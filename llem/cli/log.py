@@ -4,7 +4,7 @@ import difflib
 import json as jsonlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -76,8 +76,8 @@ def _require_known(folder: StudyFolder, trial: str | None, kind: str | None) -> 
     planned = ManifestFold()
     with open_reader(folder.journal) as reader:
         if trial is not None:
-            planned.apply_all(reader.rows(kind="study_planned"))
-            planned.apply_all(reader.rows(kind="experiment_planned"))
+            kinds = ("study_planned", "study_extended", "experiment_planned")
+            planned.apply_all(sorted(row for kind in kinds for row in reader.rows(kind=kind)))
     for name, value, known in (("trial", trial, list(planned.trials)), ("kind", kind, list(CURRENT_VERSION))):
         if value is not None and value not in known:
             close = difflib.get_close_matches(value, known, n=1)
@@ -109,8 +109,7 @@ def _following(folder: StudyFolder, trial: str | None, kind: str | None) -> Iter
 
 
 def _line(row: Row) -> str:
-    event = row.event() if row.kind == "gap_waited" else None
-    words = gap_text(event) if isinstance(event, GapWaited) else _data_text(row)
+    words = _WORDS.get(row.kind, _data_text)(row)
     detail = "".join(char if char.isprintable() else " " for char in words)[:160]
     attempt = "" if row.attempt is None else str(row.attempt)
     return (
@@ -122,6 +121,30 @@ def _line(row: Row) -> str:
 def _data_text(row: Row) -> str:
     data = row.payload()
     return "  ".join(str(data[key]) for key in DETAIL_KEYS if data.get(key))
+
+
+def _planned_text(row: Row) -> str:
+    data = row.payload()
+    return f"{len(data['sequence']):,} trials, order {data['order']}"
+
+
+def _extended_text(row: Row) -> str:
+    data = row.payload()
+    return (
+        f"{data['added']:,} experiments added, {data['cycles']:,} cycles now, {len(data['sequence']):,} trials more"
+    )
+
+
+def _gap_text(row: Row) -> str:
+    event = row.event()
+    return gap_text(event) if isinstance(event, GapWaited) else ""
+
+
+_WORDS: dict[str, Callable[[Row], str]] = {
+    "study_planned": _planned_text,
+    "study_extended": _extended_text,
+    "gap_waited": _gap_text,
+}
 
 
 def gap_text(gap: GapWaited) -> str:

@@ -17,7 +17,7 @@ LEGEND = (
     f"{MODELLED_MARK} modelled, not measured. ± is the 95 % interval over cycles (Student's t); "
     "null is unknown, with its reason."
 )
-_SCALES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+_SCALES = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
 def printable(text: str, limit: int = 500) -> str:
@@ -47,7 +47,7 @@ def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenanc
 
 
 def _scale(value: float) -> tuple[float, str]:
-    return next(((factor, prefix) for factor, prefix in _SCALES if abs(value) >= factor), _SCALES[0])
+    return next(((factor, prefix) for factor, prefix in _SCALES if abs(value) >= factor), (1.0, ""))
 
 
 def _mark(provenance: Provenance) -> str:
@@ -96,5 +96,5 @@ def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
 def row_json(row: Row) -> str:
     """Return an event as one JSON line, its data unfolded."""
     columns = row._asdict()
-    columns["data"] = row.payload()
+    columns["data"] = row.stored()
     return json.dumps(columns)

@@ -29,6 +29,20 @@ class Host(Value):
     environment: dict[str, str]
 
 
+class Gpu(Value):
+    """A GPU that a new process of this machine can use.
+
+    Attributes:
+        name: Its model.
+        compute_capability: Major and minor of CUDA's compute capability; None is unknown.
+        memory_bytes: All of its memory, used or not; None is unknown.
+    """
+
+    name: str
+    compute_capability: tuple[int, int] | None
+    memory_bytes: int | None
+
+
 def host_drift(before: Host, now: Host) -> list[str]:
     """Return what changed between two sessions that can change a figure, as ``what: before → now``."""
     told_apart = ("name", "kernel", "cpu", "cpus", "memory_bytes", "python")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from llem.domain.errors import JournalError
 from llem.domain.events import AnyEvent, parse_event
+from llem.domain.events.lift import lifted
 
 COLUMNS = "seq, recorded_at, session, kind, v, trial, attempt, data, prev_hash, hash"
 GENESIS = "genesis"
@@ -26,10 +27,14 @@ class Row(NamedTuple):
     prev_hash: str
     hash: str
 
+    def stored(self) -> dict[str, Any]:
+        """Return the parsed data as it was written, whatever form that has."""
+        data: dict[str, Any] = json.loads(self.data)
+        return data
+
     def payload(self) -> dict[str, Any]:
-        """Return the parsed data, unchecked: the fold's fast way. Use ``event`` for a checked one."""
-        payload: dict[str, Any] = json.loads(self.data)
-        return payload
+        """Return the parsed data in today's form, unchecked: the fold's fast way. Use ``event`` for a checked one."""
+        return lifted(self.kind, self.v, self.stored())[1]
 
     def event(self) -> AnyEvent:
         """Return the typed event, strictly checked.
@@ -37,12 +42,13 @@ class Row(NamedTuple):
         Raises:
             JournalError: The row holds no valid event of a kind that this llem knows.
         """
-        columns = {"kind": self.kind, "v": self.v, "trial": self.trial, "attempt": self.attempt}
+        columns = {"kind": self.kind, "trial": self.trial, "attempt": self.attempt}
         try:
-            fields = {**self.payload(), **columns}
-        except (TypeError, ValueError) as error:
+            v, data = lifted(self.kind, self.v, self.stored())
+            fields = {**data, **columns, "v": v}
+        except (AttributeError, IndexError, LookupError, TypeError, ValueError) as error:
             raise JournalError(
-                f"The data of event {self.seq} is no JSON object: {error}.",
+                f"The data of event {self.seq} is not what it should be: {error!r}.",
                 remedy="The journal was damaged; `llem study log --verify` says where.",
             ) from None
         return parse_event(fields, self.seq)

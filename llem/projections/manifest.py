@@ -70,7 +70,7 @@ class ManifestFold:
         if step is not None:
             try:
                 step(self, row)
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
                 raise JournalError(
                     f"Event {row.seq} ({row.kind}) does not fit the events before it: {error!r}.",
                     remedy="The journal is damaged: `llem study log FOLDER --verify` says where.",

@@ -12,6 +12,8 @@ from llem.domain.sweep import flat
 from llem.study.plan import StudyPlan
 
 DEFAULT = "default"
+FILLED_IN = {"prompts.source": "implied by the other keys", "prompts.sha256": "read from the file"}
+"""Keys that llem fills in where the study leaves them out."""
 SECTIONS = ("prompts", "generation", "measurement")
 
 
@@ -77,7 +79,7 @@ def _origins(key: str, own: Iterable[Mapping[str, str]], shared: Mapping[str, st
     for origins in own:
         near = [origin for other, origin in origins.items() if _covers(other, key)]
         near = near or [origin for other, origin in shared.items() if _covers(other, key)]
-        found.update(dict.fromkeys(near or [DEFAULT]))
+        found.update(dict.fromkeys(near or [FILLED_IN.get(key, DEFAULT)]))
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from llem.domain.errors import JournalError
 from llem.domain.events import (
+    CURRENT_VERSION,
     ExperimentCompleted,
     ExperimentFailed,
     ExperimentInterrupted,
@@ -339,7 +340,7 @@ def test_a_kind_that_this_llem_does_not_know_is_refused_and_not_skipped(make):
     with pytest.raises(JournalError, match="upgrade llem"):
         folded([row, row._replace(seq=2, kind="gpu_melted")])
     with pytest.raises(JournalError, match="upgrade llem"):
-        folded([row._replace(v=2)])
+        folded([row._replace(v=CURRENT_VERSION["study_planned"] + 1)])
 
 
 @pytest.mark.parametrize("event", [RUNNING, PHASE, FAILED, INTERRUPTED, SKIPPED, REJECTED], ids=lambda e: e.kind)

@@ -49,7 +49,7 @@ class StudyPlanned(Event):
     """
 
     kind: Literal["study_planned"] = "study_planned"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     study_name: str
     study_design_hash: Sha256
     llem_version: str
@@ -105,7 +105,7 @@ class ExperimentPlanned(Event):
     """
 
     kind: Literal["experiment_planned"] = "experiment_planned"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     index: int
     label: str
     config: ExperimentConfig
