@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from llem.domain.errors import LlemError, Problem
+from llem.domain.host import Gpu
 from llem.domain.model import Value
 from llem.domain.result import Flops, Memory, ModelFacts
 from llem.domain.spec import ExperimentConfig
@@ -86,14 +87,25 @@ class Engine(Protocol):
         """Return the peaks since they were reset."""
 
 
+class Machine(Protocol):
+    """The machine that a study is planned for, as far as a rule needs to know it."""
+
+    def gpus(self) -> Sequence[Gpu] | None:
+        """Return the GPUs that CUDA shows a new process, in CUDA's order.
+
+        Empty where it is known that there is none; None where nothing can be known, so that no rule may refuse.
+        """
+
+
 @dataclass(frozen=True)
 class EngineEntry:
     """An engine in the registry: what the parent may know without loading the engine's library.
 
     Attributes:
         options: The model of the engine's own section in a study.
-        check: Returns what cannot work, as far as it can be known before loading. Paths in the problems are
-            those of the study file. The folder is the one that relative paths start from.
+        check: Returns what cannot work as asked, as far as it can be known before loading; what might work is
+            let through. Paths in the problems are those of the study file. The folder is the one that relative
+            paths start from. Called for every grid point, so what it looks up is looked up once.
         environment: Returns variables that must be set before the engine's library is loaded. Runs in the
             worker, and may look at the network.
         adapter: ``module:function`` that returns an Engine for (configuration, base folder). Named, not
@@ -101,6 +113,6 @@ class EngineEntry:
     """
 
     options: type[Value]
-    check: Callable[[ExperimentConfig, Path], Sequence[Problem]]
+    check: Callable[[ExperimentConfig, Path, Machine], Sequence[Problem]]
     environment: Callable[[ExperimentConfig, Path], dict[str, str]]
     adapter: str

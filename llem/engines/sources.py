@@ -40,4 +40,4 @@ def is_local(model: str, base_dir: Path) -> bool:
     """Return whether a model's name means a folder, relative to ``base_dir``, and not a hub id."""
     looks_like_path = model.startswith((".", "/", "~")) or not HUB_ID.match(model)
     # os.path, since it takes a name that no system can open for what it is: nothing there.
-    return looks_like_path or os.path.isdir(base_dir / os.path.expanduser(model))
+    return looks_like_path or os.path.isdir(os.path.join(base_dir, os.path.expanduser(model)))

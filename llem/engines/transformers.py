@@ -1,19 +1,18 @@
-"""The engine ``transformers``: options, and what can be known before the library is loaded."""
+"""The engine ``transformers``: its options, and the environment that it is loaded in."""
 
 import os
 import socket
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue, model_validator
 
-from llem.domain.errors import Problem
 from llem.domain.model import Value
-from llem.domain.spec import ExperimentConfig, ModelConfig, Switch
+from llem.domain.spec import ExperimentConfig, Switch
 from llem.engines.base import EngineEntry
-from llem.engines.sources import HubModel, LocalModel, model_source
+from llem.engines.sources import HubModel, model_source
+from llem.engines.transformers_rules import check
 
 HUB_TIMEOUT_S = 3.0
 
@@ -48,24 +47,6 @@ class TransformersOptions(Value):
         if self.device_map is not None and self.device != "auto":
             raise ValueError("give 'device' or 'device_map', not both")
         return self
-
-
-def check(config: ExperimentConfig, base_dir: Path) -> Sequence[Problem]:
-    """Return what cannot work: a model folder that is not there, options that need one."""
-    source = model_source(config, base_dir)
-    options = TransformersOptions.model_validate(config.engine_options)
-    if isinstance(source, LocalModel) and not os.path.isfile(source.path / "config.json"):
-        found = "it has no config.json" if os.path.isdir(source.path) else "there is no such folder"
-        return [Problem("model", f"{source.path} is no model: {found}. Expected a folder, a hub id or 'config:'")]
-    if not isinstance(source, ModelConfig):
-        return []
-    needs_model = {
-        "quantization_config": "random weights cannot be quantised: give a model",
-        "device_map": "random weights are made on one device: use 'device'",
-    }
-    return [
-        Problem(f"transformers.{name}", message) for name, message in needs_model.items() if getattr(options, name)
-    ]
 
 
 def environment(config: ExperimentConfig, base_dir: Path) -> dict[str, str]:

@@ -239,8 +239,9 @@ def test_a_hub_model_without_network_fails_its_trial_with_a_remedy(lab: Any) -> 
 
 
 def test_an_output_that_nobody_reads_to_its_end_does_not_turn_failure_into_success(lab: Any) -> None:
-    # 140 positions do not fit into 128: the trial fails as soon as the model is loaded.
-    study_file = write(lab, "head", generation={"output_tokens": 128})
+    # How long a text is shows when it is tokenised: the plan lets it through, and the trial fails in its worker.
+    (lab.place / "texts.jsonl").write_text('{"text": "twelve bytes"}\n')
+    study_file = write(lab, "head", prompts={"path": "texts.jsonl"}, generation={"output_tokens": 128})
     command = f"{sys.executable} -m llem study run {study_file} --output {lab.output} --json 2>/dev/null | head -n 1"
     script = f"{command}; exit ${{PIPESTATUS[0]}}"
     shell = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=90, check=False)
