@@ -1,7 +1,7 @@
 /* A simulated NVML with two GPUs whose true power is known, loaded by the real nvidia-ml-py.
  *
- *   GPU-00000000-sim0-...  100 W; a true energy counter, published every 100 ms; power readings.
- *   GPU-00000000-sim1-...   50 W; no energy counter (NOT_SUPPORTED); power readings.
+ *   GPU-00000000-sim0-...  100 W; a true energy counter, published every 100 ms; power readings; compute capability 9.0.
+ *   GPU-00000000-sim1-...   50 W; no energy counter (NOT_SUPPORTED); power readings; compute capability 7.5.
  *
  * LLEM_SIMULATED_COOLING=100:20:40 gives them a temperature: sim0 has 100 degrees Celsius when it is first asked and
  * falls by 20 a second to 40; sim1 has 40 all the time. Where it is not set, neither has one (NOT_SUPPORTED).
@@ -59,6 +59,12 @@ int nvmlDeviceGetTotalEnergyConsumption(struct device *device, unsigned long lon
     if (device->index == 1) return NOT_SUPPORTED;
     unsigned long long published_ms = now_ms() / COUNTER_PERIOD_MS * COUNTER_PERIOD_MS;
     *energy_mj = published_ms * POWER_MW[device->index] / 1000;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCudaComputeCapability(struct device *device, int *major, int *minor) {
+    *major = device->index == 0 ? 9 : 7;
+    *minor = device->index == 0 ? 0 : 5;
     return SUCCESS;
 }
 
