@@ -21,13 +21,10 @@ def canonical_json(value: JsonValue) -> str:
     Raises:
         ValueError: ``value`` holds NaN or an infinity, which JSON cannot say.
     """
-    return json.dumps(
-        _fold_integral_floats(value),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    return _ENCODER.encode(_fold_integral_floats(value))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _fold_integral_floats(value: Any) -> Any:
@@ -64,13 +61,14 @@ class Hasher:
         return _sha256("{" + ",".join(parts) + "}")
 
     def _part(self, name: str, value: Any) -> str:
-        if not isinstance(value, BaseModel):
+        if not isinstance(value, BaseModel | dict):
             return canonical_json(value)
         known = self._known.get(id(value))
-        if known is None or known[0] is not value:  # the object is kept, so that no other can have its id
-            tree = value.model_dump(mode="json")
+        if known is None:
+            tree = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
             if name == "prompts" and tree.get("sha256"):
-                del tree["path"]
+                tree = {key: item for key, item in tree.items() if key != "path"}
+            # The object is kept, so that no other can have its id.
             known = self._known[id(value)] = (value, canonical_json(tree))
         return known[1]
 

@@ -17,6 +17,10 @@ FILLED_IN = {"prompts.source": "implied by the other keys", "prompts.sha256": "r
 SECTIONS = ("prompts", "generation", "measurement")
 
 
+Origins = dict[str, dict[str, None]]
+"""Dotted key → its origins, each once and in order."""
+
+
 class Explained(Value):
     """One dotted key of a study.
 
@@ -66,18 +70,28 @@ def _of_experiments(shared: Mapping[str, str], experiments: Sequence[ExperimentP
         for tree in _distinct(options):
             for key, value in flat({engine: tree}).items():
                 values.setdefault(key, {})[canonical_json(value)] = value
-    own = _distinct(planned.origins for planned in experiments)
+    groups = _alike(_distinct(planned.origins for planned in experiments))
     return [
-        Explained(key=key, values=tuple(found.values()), origins=_origins(key, own, shared))
+        Explained(key=key, values=tuple(found.values()), origins=_origins(key, groups, shared))
         for key, found in values.items()
     ]
 
 
-def _origins(key: str, own: Iterable[Mapping[str, str]], shared: Mapping[str, str]) -> tuple[str, ...]:
+def _alike(own: Iterable[Mapping[str, str]]) -> list[Origins]:
+    """Return the origins of experiments that were given the same keys, joined: they are many, such groups few."""
+    groups: dict[tuple[str, ...], Origins] = {}
+    for origins in own:
+        group = groups.setdefault(tuple(origins), {key: {} for key in origins})
+        for key, origin in origins.items():
+            group[key][origin] = None
+    return list(groups.values())
+
+
+def _origins(key: str, groups: Iterable[Origins], shared: Mapping[str, str]) -> tuple[str, ...]:
     """Return the origins of a key over all experiments, those of keys above and below it included."""
     found: dict[str, None] = {}
-    for origins in own:
-        near = [origin for other, origin in origins.items() if _covers(other, key)]
+    for group in groups:
+        near = [origin for other, origins in group.items() if _covers(other, key) for origin in origins]
         near = near or [origin for other, origin in shared.items() if _covers(other, key)]
         found.update(dict.fromkeys(near or [FILLED_IN.get(key, DEFAULT)]))
     return tuple(found)

@@ -92,6 +92,13 @@ class Document:
             return Problem(shown, message, file="command line")
         return Problem(shown, message, *(self.sources[0].places.get((), (None, None))))
 
+    def line(self, path: KeyPath) -> int | None:
+        """Return the line of the value at ``path``; None where no file gives it."""
+        for layer in reversed(self.layers):
+            if (place := layer.place(path)) is not None:
+                return place[0]
+        return None
+
     def _problem_in(self, layer: Layer, shown: str, message: str, place: Place | None) -> Problem:
         if layer.source is None:
             return Problem(shown, message, file=layer.origin)

@@ -268,7 +268,7 @@ class _Grid:
         origins = {}
         for key, value in alternative.values.items():
             place = alternative.places[key]
-            line = self._document.problem(place, "").line
+            line = self._document.line(place)
             where = f"experiments[{place[1]}]" if place[0] == "experiments" else f"sweep {place[1]}"
             for leaf in flat({key: value}):
                 if leaf not in self._document.commanded:

@@ -137,7 +137,8 @@ def test_an_event_with_an_unknown_key_is_refused(every_event, kind):
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_an_event_of_a_newer_form_is_refused_with_the_advice_to_upgrade(every_event, kind):
     fields = {**every_event[kind].model_dump(mode="json"), "v": CURRENT_VERSION[kind] + 1}
-    with pytest.raises(JournalError, match=rf"Event 7 is a '{kind}' of version {fields['v']}.*upgrade llem") as refused:
+    told = rf"Event 7 is a '{kind}' of version {fields['v']}.*upgrade llem"
+    with pytest.raises(JournalError, match=told) as refused:
         parse_event(fields, 7)
     assert refused.value.exit_code == 3
 
