@@ -119,8 +119,8 @@ def device_not_there(point: Point) -> Iterator[Problem]:
 def bfloat16_emulated(point: Point) -> Iterator[Problem]:
     """Yield ``bfloat16`` on a GPU that has no such arithmetic: below compute capability 8.0.
 
-    torch runs it there all the same, emulated in float32 (``torch.cuda.is_bf16_supported`` has a switch for that), and
-    slower than float16: the energy would be that of another arithmetic than the study names.
+    torch runs it there all the same, emulated in float32 (``including_emulation`` of ``is_bf16_supported``), slower
+    than float16: the energy would be that of another arithmetic than the study names.
     """
     if point.config.dtype != "bfloat16":
         return
@@ -149,20 +149,21 @@ def quantiser_missing(point: Point) -> Iterator[Problem]:
 
 
 def flash_attention_missing(point: Point) -> Iterator[Problem]:
-    """Yield flash attention without its package, or on a machine that is known to have no GPU."""
+    """Yield flash attention on a machine that is known to have no GPU, or without its package."""
     name = point.options.get("attn_implementation")
     if name is None or name not in FLASH_ATTENTION:
         return
     if torch_accelerator() == "xpu" or any(map(installed, OTHER_FLASH_ATTENTION)):
         return
     place = "transformers.attn_implementation"
+    gpus = point.machine.gpus()
+    if gpus is not None and not gpus and torch_accelerator() != "hip":
+        yield Problem(place, f"{name} needs a GPU, and this machine shows none: use 'sdpa' or 'eager'")
+        return
     module, package = FLASH_ATTENTION[str(name)]
     if not installed(module):
         message = f"{name} needs {module}, which is not installed here: `pip install {package}`"
         yield Problem(place, f"{message}, or `pip install kernels` to have it from the hub")
-    gpus = point.machine.gpus()
-    if gpus is not None and not gpus and torch_accelerator() != "hip":
-        yield Problem(place, f"{name} needs a GPU, and this machine shows none: use 'sdpa' or 'eager'")
 
 
 def context_too_short(point: Point) -> Iterator[Problem]:

@@ -284,8 +284,9 @@ class TestPackages:
         installed_are(elsewhere)
         assert told(options={"attn_implementation": "flash_attention_2"}) == []
 
-    def test_flash_attention_without_a_gpu_is_told(self, told, installed_are):
-        installed_are("flash_attn")
+    @pytest.mark.parametrize("package", ["flash_attn", "another"])
+    def test_flash_attention_without_a_gpu_is_told_and_not_what_to_install(self, told, installed_are, package):
+        installed_are(package)
         message = "flash_attention_2 needs a GPU, and this machine shows none: use 'sdpa' or 'eager'"
         found = told(Machine([]), options={"attn_implementation": "flash_attention_2"})
         assert found == [("transformers.attn_implementation", message)]
