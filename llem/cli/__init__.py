@@ -10,6 +10,8 @@ from llem.cli.screen import silence_broken_streams
 from llem.domain.errors import LlemError
 from llem.version import __version__
 
+MOST_OF_A_LINE = 2_000
+
 
 def _group(name: str, words: Help) -> App:
     return App(name=name, help=words.text, help_epilogue=words.epilogue, help_format="plaintext", version=__version__)
@@ -38,7 +40,10 @@ def main() -> None:
     try:
         app()
     except LlemError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from llem.cli.words import printable
+
+        # Line by line: what a file or a worker wrote into the message must not act on a terminal.
+        print("\n".join(printable(line, MOST_OF_A_LINE) for line in f"error: {error}".splitlines()), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -18,6 +18,7 @@ from llem.study.plan import StudyPlan
 from llem.study.run import start_study
 
 STUDIES = Path("studies")
+MOST_REASONS = 10
 
 
 def run(
@@ -71,9 +72,11 @@ def run(
 
 def tell_left_out(plan: StudyPlan) -> None:
     """Say on stderr what of the study file will not run, before anything does."""
-    for skipped in plan.study.skipped:
+    for skipped in plan.study.skipped[:MOST_REASONS]:
         count = counted(len(skipped.points), "grid point")
         print(printable(f"skipped {count} ({skipped.kind.replace('_', ' ')}): {skipped.reason}"), file=sys.stderr)
+    if len(plan.study.skipped) > MOST_REASONS:
+        print(f"… and for {len(plan.study.skipped) - MOST_REASONS} more reasons: llem study plan", file=sys.stderr)
     if plan.study.duplicates:
         print(f"{counted(plan.study.duplicates, 'duplicate')} folded into the same experiment", file=sys.stderr)
     for warning in plan.warnings:

@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,8 @@ def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = Fals
     if not view.alive:
         _mend_export(StudyFolder(folder), view.fold)
     if json:
-        tree = {**manifest.model_dump(mode="json"), "session_alive": view.alive}
+        left_out = dict(_left_out(view.fold))
+        tree = {**manifest.model_dump(mode="json"), "session_alive": view.alive, "grid_points_skipped": left_out}
         print(jsonlib.dumps(tree))
         return 0
     _show(manifest, view.fold)
@@ -61,6 +63,10 @@ def _show(manifest: StudyManifest, fold: ManifestFold) -> None:
     console.print(
         Text(f"{manifest.study_name}: {manifest.status}. {counted(manifest.total_experiments, 'trial')}: {counts}.")
     )
+    left_out = _left_out(fold)
+    if left_out:
+        kinds = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in left_out.items())
+        console.print(Text(f"Skipped when it was planned: {counted(left_out.total(), 'grid point')} ({kinds})."))
     print_experiments(console, summarise(fold))
     console.print(Text(LEGEND, style="dim"))
     failed = [entry for entry in manifest.experiments if entry.status == "failed"]
@@ -68,6 +74,14 @@ def _show(manifest: StudyManifest, fold: ManifestFold) -> None:
         console.print(Text(f"{entry.trial} {entry.error_type}: {printable(entry.error_message or '', 200)}"))
     if len(failed) > SHOWN_FAILURES:
         console.print(Text(f"… and {len(failed) - SHOWN_FAILURES} more failed trials"))
+
+
+def _left_out(fold: ManifestFold) -> Counter[str]:
+    """Return how many grid points became no experiment, by kind of reason."""
+    counts: Counter[str] = Counter()
+    for skipped in (fold.study or {}).get("skipped", ()):
+        counts[skipped["kind"]] += len(skipped["points"])
+    return counts
 
 
 def _mend_export(folder: StudyFolder, fold: ManifestFold) -> None:

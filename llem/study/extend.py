@@ -54,12 +54,14 @@ class StudyDiff:
         changed: Experiments whose counterpart in the file is another one: the planned one, and the differing keys.
         removed: Planned experiments without a counterpart.
         added: Experiments that only the file has.
+        skipped: Why grid points of the file became no experiment: on this machine, planned ones may be among them.
     """
 
     settings: tuple[Change, ...]
     changed: tuple[tuple[ExperimentPlanned, tuple[Change, ...]], ...]
     removed: tuple[ExperimentPlanned, ...]
     added: tuple[ExperimentPlanned, ...]
+    skipped: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Return whether anything differs."""
@@ -77,6 +79,8 @@ class StudyDiff:
         for group in (changed, removed, added):
             lines += group[:MOST_SHOWN]
             lines += [f"  … {len(group) - MOST_SHOWN:,} more"] if len(group) > MOST_SHOWN else []
+        if self.removed:
+            lines += [f"  skipped in the file: {reason}" for reason in self.skipped[:MOST_SHOWN]]
         return lines
 
     def obstacles(self) -> list[str]:
@@ -162,6 +166,7 @@ def compare(study: StudyPlanned, experiments: Sequence[ExperimentPlanned], wante
         changed=tuple((old, tuple(changes)) for old, _, changes in changed),
         removed=tuple(planned for planned in removed if id(planned) not in left),
         added=tuple(planned for planned in added if id(planned) not in came),
+        skipped=tuple(skipped.reason for skipped in wanted.study.skipped),
     )
 
 

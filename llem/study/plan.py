@@ -15,7 +15,8 @@ from llem.domain.identity import (
     varying_keys,
 )
 from llem.domain.order import n_rows, trial_order
-from llem.study.load import Declared, LoadedStudy
+from llem.study.grid import Declared
+from llem.study.load import LoadedStudy
 from llem.study.resolve import sharing
 from llem.version import __version__
 

@@ -94,9 +94,9 @@ def resume_study(
     with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
         for part in (folder.results, folder.samples, folder.logs):
             part.mkdir(exist_ok=True)
+        journal.session += 1
         if revision is not None:
             _revise(folder, journal, revision)
-        journal.session += 1
         return _run(folder, journal, "resume", observe, make_launcher, start_recorder, retry_failed=retry_failed)
 
 
