@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llem.domain.errors import LlemError, StudyFileError
+from llem.domain.errors import InputError, StudyFileError
 from llem.domain.spec import JsonlPrompts, SyntheticPrompts
-from llem.study.load import KNOWN_KEYS, load_study
+from llem.study.grammar import GRAMMAR
+from llem.study.load import load_study
+from llem.study.machine import UnknownMachine
 from llem.study.plan import plan_study
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -27,12 +29,16 @@ def told(tmp_path):
         path = tmp_path / "study.yaml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(StudyFileError) as refused:
-            load_study(path)
+            load_study(path, machine=UnknownMachine())
         assert refused.value.exit_code == 2
         assert str(refused.value).endswith("Mend the file and try again; nothing was run.")
         return refused.value.message.replace(f"{tmp_path}/", "").splitlines()
 
     return of
+
+
+def configs_of(study):
+    return [declared.config for declared in study.experiments]
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def loaded(tmp_path):
     def of(text="", head=HEAD):
         path = tmp_path / "study.yaml"
         path.write_text(head + text)
-        return load_study(path)
+        return load_study(path, machine=UnknownMachine())
 
     return of
 
@@ -118,8 +124,9 @@ WRONG = {
     "far from any key": (
         HEAD + "xyzzy: 3\n",
         [
-            "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of batch_size, cycles, dtype, engine, "
-            "generation, limits, measurement, model, name, order, prompts, seed, sweep, transformers",
+            "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of base, batch_size, cycles, dtype, engine, "
+            "exclude, experiments, gaps, generation, limits, measurement, model, name, only, order, profile, "
+            "prompts, seed, sweep, transformers",
         ],
     ),
     "unknown key in generation": (
@@ -177,25 +184,31 @@ WRONG = {
     ),
     "sweeping cycles": (
         HEAD + "sweep: {cycles: [1, 2]}\n",
-        ["study.yaml:3:9: sweep.cycles: 'cycles' belongs to the whole study and cannot be swept"],
+        ["study.yaml:3:9: sweep.cycles: 'cycles' belongs to the whole study, so no experiment can have its own"],
     ),
     "sweeping the sweep": (
         HEAD + "sweep: {sweep.batch_size: [1]}\n",
-        ["study.yaml:3:9: sweep.sweep.batch_size: 'sweep' belongs to the whole study and cannot be swept"],
+        [
+            "study.yaml:3:9: sweep.sweep.batch_size: 'sweep' belongs to the whole study, "
+            "so no experiment can have its own",
+        ],
     ),
     "sweep of one value without brackets": (
         HEAD + "sweep: {batch_size: 4}\n",
-        ["study.yaml:3:9: sweep.batch_size: input should be a valid list; found 4"],
+        ["study.yaml:3:9: sweep.batch_size: expected a list of values; found 4"],
     ),
     "sweep of nothing": (
         HEAD + "sweep: {batch_size: []}\n",
         [
-            "study.yaml:3:9: sweep.batch_size: list should have at least 1 item after validation, not 0; found []",
+            "study.yaml:3:9: sweep.batch_size: expected a list of values; an empty one leaves no experiment",
         ],
     ),
-    "one bad value in a sweep": (
-        HEAD + "sweep:\n  dtype: [float32, fp16]\n",
-        ["study.yaml:4:3: sweep.dtype: input should be 'auto', 'float32', 'float16' or 'bfloat16'; found 'fp16'"],
+    "no good value in a sweep": (
+        HEAD + "sweep:\n  dtype: [single, fp16]\n",
+        [
+            "study.yaml:4:11: dtype: input should be 'auto', 'float32', 'float16' or 'bfloat16'; found 'single'",
+            "study.yaml:4:19: dtype: input should be 'auto', 'float32', 'float16' or 'bfloat16'; found 'fp16'",
+        ],
     ),
     "sampling without sampling": (
         HEAD + "generation:\n  temperature: 0.7\n  top_k: 5\n",
@@ -207,7 +220,7 @@ WRONG = {
     ),
     "batch larger than prompts": (
         HEAD + "batch_size: 8\nprompts: {count: 4}\n",
-        ["study.yaml:1:1: prompts.count (4) is less than batch_size (8)"],
+        ["study.yaml:3:1: batch_size: batch_size (8) is more than prompts.count (4)"],
     ),
     "quantised random weights": (
         HEAD + "transformers: {quantization_config: {quant_method: bitsandbytes}}\n",
@@ -270,7 +283,7 @@ def test_a_prompts_file_that_is_too_short_for_the_study_is_told(told, tmp_path):
 def test_a_prompts_file_is_read_from_the_studys_folder_and_hashed(loaded, tmp_path, monkeypatch):
     (tmp_path / "p.jsonl").write_text('{"text": "a"}\n')
     monkeypatch.chdir("/")
-    (config,) = loaded("prompts: {path: p.jsonl}\n").experiments
+    (config,) = configs_of(loaded("prompts: {path: p.jsonl}\n"))
     assert isinstance(config.prompts, JsonlPrompts)
     # sha256sum of the line above
     assert config.prompts.sha256 == "7c24616314d4c7ddcc755cd2cb42baf4e49ac41b1492fa02c30adc34e1cb2e5d"
@@ -298,10 +311,9 @@ def test_a_model_without_an_architecture_is_told_once_and_what_is_missing(told):
 
 
 NO_PLACE_TO_LAND = {
-    "below a hub id": ("name: a\nmodel: gpt2\nsweep:\n  model.hidden_size: [8, 16]\n", "4:3"),
-    "below an empty section": (HEAD + "transformers:\nsweep:\n  transformers.attn_implementation: [eager]\n", "5:3"),
+    "below a hub id": ("name: a\nmodel: gpt2\nsweep:\n  model.hidden_size: [8, 16]\n", "4:23"),
     "below a number": (HEAD + "batch_size: 1\nsweep:\n  batch_size.x: [1]\n", "5:3"),
-    "below a wrong section": (HEAD + "prompts: 5\nsweep:\n  prompts.count: [8]\n", "5:3"),
+    "below a wrong section": (HEAD + "prompts: 5\nsweep:\n  prompts.count: [8]\n", "5:19"),
 }
 
 
@@ -387,7 +399,7 @@ LOAD = (
     "import sys\n"
     "from pathlib import Path\n"
     "from llem.domain.errors import LlemError\n"
-    "from llem.study.load import KNOWN_KEYS, load_study\n"
+    "from llem.study.load import load_study\n"
     "try:\n"
     "    load_study(Path(sys.argv[1]))\n"
     "except LlemError as error:\n"
@@ -421,10 +433,10 @@ def test_no_file_whatever_gives_anything_but_a_study_or_a_refusal(tmp_path_facto
     path = tmp_path_factory.mktemp("any") / "study.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
     with pytest.raises(StudyFileError):
-        load_study(path)
+        load_study(path, machine=UnknownMachine())
 
 
-KEYS = [*KNOWN_KEYS[()]]
+KEYS = GRAMMAR.keys[()]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["llama", "auto", "", "a/b", "x"]),
     lambda inner: (
@@ -450,16 +462,15 @@ def test_no_values_whatever_give_anything_but_a_study_or_a_refusal(tmp_path_fact
     text = json.dumps(tree).replace("NaN", ".nan").replace("-Infinity", "-.inf").replace("Infinity", ".inf")
     path.write_text(text)
     try:
-        study = load_study(path)
-    except LlemError:
+        plan = plan_study(load_study(path, machine=UnknownMachine()))
+    except InputError:  # exit code 2
         return
-    planned, experiments = plan_study(study)
-    assert planned.declared >= len(experiments) >= 1
+    assert plan.study.declared >= len(plan.experiments) >= 1
 
 
 def test_the_least_that_a_study_says_is_filled_in(loaded):
     study = loaded()
-    (config,) = study.experiments
+    (config,) = configs_of(study)
     assert (study.settings.cycles, study.settings.order, study.settings.seed) == (5, "blocks", None)
     assert (config.engine, config.dtype, config.batch_size) == ("transformers", "auto", 1)
     assert config.prompts == SyntheticPrompts(count=8, input_tokens=128, seed=0)
@@ -468,12 +479,9 @@ def test_the_least_that_a_study_says_is_filled_in(loaded):
 
 
 def test_anchors_and_merge_keys_work(loaded):
-    (config,) = loaded(
-        "generation: &base\n  output_tokens: 4\n  seed: 1\n", head="name: a\nmodel: {config: llama}\n"
-    ).experiments
+    (config,) = configs_of(loaded("generation: &base\n  output_tokens: 4\n  seed: 1\n"))
     assert config.generation.output_tokens == 4
-    text = "prompts: {<<: {count: 4, seed: 9}, count: 5}\n"
-    (config,) = loaded(text).experiments
+    (config,) = configs_of(loaded("prompts: {<<: {count: 4, seed: 9}, count: 5}\n"))
     assert (config.prompts.count, config.prompts.seed) == (5, 9)
 
 
@@ -482,7 +490,7 @@ def test_an_anchor_that_two_places_share_is_swept_in_one_of_them_only(loaded):
         "sweep: {model.rope.a: [1, 2]}\n",
         head="name: a\nmodel: {config: llama, rope: &shared {a: 0}, other: *shared}\n",
     )
-    assert [config.model.options for config in study.experiments] == [
+    assert [config.model.options for config in configs_of(study)] == [
         {"rope": {"a": 1}, "other": {"a": 0}},
         {"rope": {"a": 2}, "other": {"a": 0}},
     ]
@@ -490,12 +498,17 @@ def test_an_anchor_that_two_places_share_is_swept_in_one_of_them_only(loaded):
 
 def test_a_sweep_beside_a_fixed_sub_block_gives_each_value_once(loaded):
     study = loaded("generation: {seed: 3}\nsweep: {generation.output_tokens: [1, 2, 4]}\n")
-    assert [(c.generation.output_tokens, c.generation.seed) for c in study.experiments] == [(1, 3), (2, 3), (4, 3)]
+    assert [(c.generation.output_tokens, c.generation.seed) for c in configs_of(study)] == [(1, 3), (2, 3), (4, 3)]
 
 
 def test_a_sweep_over_a_section_that_the_file_leaves_out_lands_in_it(loaded):
     study = loaded("sweep: {transformers.attn_implementation: [eager, sdpa], measurement.guard_s: [0]}\n")
-    assert [config.engine_options["attn_implementation"] for config in study.experiments] == ["eager", "sdpa"]
+    assert [config.engine_options["attn_implementation"] for config in configs_of(study)] == ["eager", "sdpa"]
+
+
+def test_a_sweep_below_an_engines_empty_section_lands_in_it(loaded):
+    study = loaded("transformers:\nsweep: {transformers.attn_implementation: [eager]}\n")
+    assert [config.engine_options["attn_implementation"] for config in configs_of(study)] == ["eager"]
 
 
 def test_a_byte_order_mark_is_no_mistake(loaded):
@@ -504,10 +517,12 @@ def test_a_byte_order_mark_is_no_mistake(loaded):
 
 def test_the_file_is_kept_as_it_was_written(loaded, tmp_path):
     study = loaded("# a comment\n")
-    assert study.raw == (tmp_path / "study.yaml").read_bytes()
+    assert [(source.file, source.raw) for source in study.sources] == [
+        (str(tmp_path / "study.yaml"), b"name: tiny\nmodel: {config: llama}\n# a comment\n")
+    ]
     assert study.base_dir == tmp_path
 
 
 def test_the_quickstart_that_is_shipped_loads():
-    study = load_study(EXAMPLES / "quickstart.yaml")
+    study = load_study(EXAMPLES / "quickstart.yaml", machine=UnknownMachine())
     assert (study.settings.name, len(study.experiments), study.settings.cycles) == ("quickstart", 4, 3)
