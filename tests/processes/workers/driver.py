@@ -1,7 +1,7 @@
 """The commands ``run`` and ``resume``, with the acting worker: what the command line calls, and nothing else.
 
 driver.py run OUTPUT STUDY.yaml [--json]
-driver.py resume FOLDER [--json] [--no-retry-failed]
+driver.py resume FOLDER [--json] [--no-retry-failed] [--study=FILE [--extend] [--set=KEY=VALUE …]]
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from llem.cli.closing import close_session
 from llem.cli.run import SessionView
 from llem.domain.errors import LlemError
+from llem.study.extend import Revision
 from llem.study.launcher import LocalLauncher
 from llem.study.load import load_study
 from llem.study.plan import plan_study
@@ -33,8 +34,14 @@ def start_recorder(sensors: Sequence[str], log: Path, signals: EndingSignals) ->
     return RecorderClient(sensors, log, signals)
 
 
+def revision_of(options: Sequence[str]) -> Revision | None:
+    studies = [option.partition("=")[2] for option in options if option.startswith("--study=")]
+    settings = [option.partition("=")[2] for option in options if option.startswith("--set=")]
+    return Revision(Path(studies[-1]), settings, extend="--extend" in options) if studies else None
+
+
 def main(arguments: list[str]) -> int:
-    options = {argument for argument in arguments if argument.startswith("--")}
+    options = [argument for argument in arguments if argument.startswith("--")]
     command, *places = [argument for argument in arguments if argument not in options]
     view = SessionView(as_json="--json" in options)
     if command == "run":
@@ -52,6 +59,7 @@ def main(arguments: list[str]) -> int:
             Path(places[0]),
             view.observe,
             retry_failed="--no-retry-failed" not in options,
+            revision=revision_of(options),
             make_launcher=make_launcher,
             start_recorder=start_recorder,
         )
