@@ -1,6 +1,7 @@
 """Shared by all tests: builders of valid values, and hypothesis' profile."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,9 @@ from llem.domain.spec import ExperimentConfig, Gaps, Limits
 settings.register_profile(
     "llem", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-settings.load_profile("llem")
+# HYPOTHESIS_PROFILE=long pytest tests/study/test_fuzz.py
+settings.register_profile("long", parent=settings.get_profile("llem"), max_examples=6000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "llem"))
 
 SHA = "a" * 64
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

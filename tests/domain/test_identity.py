@@ -1,14 +1,21 @@
+import hashlib
 import json
 import math
 import os
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
+from llem.domain import spec
 from llem.domain.identity import (
+    Hasher,
     build_config_summary,
     canonical_json,
     config_hash,
@@ -47,12 +54,106 @@ LITERAL_HASH = "9a04cef4899698767a2d259229b96cdcd15765c56003680871d2930f78dfdcc0
 DESIGN_HASH = "68a381cc478e80b87554d97a10996e3d05e61676e9d3b883124515d7512abc58"
 
 
+GOLDEN = {
+    "a hub model, all defaults": (
+        {"model": "meta-llama/Llama-3.2-1B"},
+        "d794c2b0a1ae7411a173f7f05eb6a8c0324b42f31acb3631496694995498f8bb",
+    ),
+    "an architecture, all defaults": (
+        {"model": {"config": "llama"}},
+        "11bd3c9c8de81781a5531199c550ca130bd3594ccdd24fecde572bbdf5b978a0",
+    ),
+    "random ids": (
+        {
+            "model": "gpt2",
+            "prompts": {"source": "synthetic", "count": 4, "input_tokens": 96, "seed": 3},
+            "batch_size": 4,
+        },
+        "13f3c570180e8c56289120f54f7eab8aef6e08054fb5531bad3290c47f766894",
+    ),
+    "texts with a hash": (
+        {
+            "model": "gpt2",
+            "prompts": {
+                "source": "jsonl",
+                "path": "p.jsonl",
+                "field": "prompt",
+                "count": 4,
+                "order": "shuffled",
+                "seed": 2,
+                "input_tokens": 96,
+                "sha256": "c" * 64,
+            },
+        },
+        "0b14a3fc56d04480fad71c4574fbaacfd6ac092b5a1ac48c52e161a51b9b7e13",
+    ),
+    "texts without a hash": (
+        {"model": "gpt2", "prompts": {"source": "jsonl", "path": "p.jsonl"}},
+        "17f760b87772abfad1f0ea32ffa87a3394a91341131701341a56dbc6b4ac502d",
+    ),
+    "options of an engine": (
+        {
+            "model": "gpt2",
+            "engine": "another",
+            "engine_options": {
+                "device": "cuda:1",
+                "device_map": None,
+                "torch_compile": {"mode": "max-autotune", "dynamic": False},
+                "quantization_config": {"bits": 4.0, "modules": ["k_proj", "é"]},
+            },
+        },
+        "ecf926a2aee7f4a88b0df093c40d923056418e3d2999f7debb25c072730896e4",
+    ),
+    "a method of its own": (
+        {
+            "model": "gpt2",
+            "measurement": {
+                "sensors": ["nvml"],
+                "warmup_passes": 5,
+                "min_window_s": 60,
+                "min_passes": 5,
+                "guard_s": 0.25,
+                "latency_passes": 0,
+                "count_flops": False,
+            },
+            "generation": {
+                "output_tokens": 1,
+                "stop": "natural",
+                "do_sample": True,
+                "temperature": 1,
+                "top_k": 50,
+                "seed": 9,
+            },
+        },
+        "e2135f03f1c07db5a3bf378bc86329c8bcd8e5ce6356aff141ccbe795ad1db8b",
+    ),
+}
+
+
 def literal() -> ExperimentConfig:
     return ExperimentConfig.model_validate(LITERAL)
 
 
 def test_a_literal_configuration_has_the_same_hash_in_every_release():
     assert config_hash(literal()) == LITERAL_HASH
+
+
+@pytest.mark.parametrize(("tree", "expected"), GOLDEN.values(), ids=GOLDEN)
+def test_literal_configurations_of_every_kind_have_the_same_hashes_in_every_release(tree, expected):
+    assert config_hash(ExperimentConfig.model_validate(tree)) == expected
+
+
+def test_the_hash_is_that_of_a_text_that_anyone_can_write_down():
+    # printf %s '{"batch_size":…}' | sha256sum
+    text = (
+        '{"batch_size":1,"dtype":"auto","engine":"transformers","engine_options":{},"generation":{"do_sample":false,'
+        '"output_tokens":64,"seed":0,"stop":"forced","temperature":null,"top_k":null,"top_p":null},"measurement":'
+        '{"count_flops":true,"guard_s":0.7,"latency_passes":1,"min_passes":3,"min_window_s":10,"sensors":"auto",'
+        '"warmup_passes":2},"model":"gpt2","prompts":{"count":4,"field":"prompt","input_tokens":96,'
+        '"order":"shuffled","seed":2,"sha256":"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",'
+        '"source":"jsonl"}}'
+    )
+    assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN["texts with a hash"][1]
 
 
 def test_a_literal_design_has_the_same_hash_in_every_release():
@@ -119,76 +220,172 @@ def test_one_and_one_point_zero_are_one_configuration(make):
     assert config_hash(whole) == config_hash(point)
 
 
-# Another valid value for every field: a field that is added and forgotten here fails the test below.
-OTHER = {
-    ExperimentConfig: {
-        "model": {"config": "gpt2", "hidden_size": 64},
-        "engine": "another",
-        "dtype": "bfloat16",
-        "batch_size": 2,
-        "prompts": {"source": "synthetic", "count": 3},
-        "generation": {"output_tokens": 5},
-        "measurement": {"guard_s": 0.1},
-        "engine_options": {"device": "cuda"},
+# Between them they have every field of a configuration, each of which another value can take the place of.
+EVERY_FIELD = {
+    "random ids": {"model": "gpt2", "generation": {"do_sample": True}, "engine_options": {"device": "cpu"}},
+    "texts": {
+        "model": {"config": "llama", "hidden_size": 64, "rope": {"factors": [1.5, 2.5]}},
+        "prompts": {"source": "jsonl", "path": "p.jsonl", "sha256": "a" * 64},
+        "generation": {"do_sample": True},
+        "engine_options": {"torch_compile": {"mode": "default"}},
     },
-    Generation: {
-        "output_tokens": 65,
-        "stop": "natural",
-        "do_sample": False,
-        "temperature": 0.25,
-        "top_k": 7,
-        "top_p": 0.25,
-        "seed": 1,
-    },
-    Measurement: {
-        "sensors": ["nvml"],
-        "warmup_passes": 3,
-        "min_window_s": 10.5,
-        "min_passes": 4,
-        "guard_s": 0.8,
-        "latency_passes": 2,
-        "count_flops": False,
-    },
-    SyntheticPrompts: {"source": None, "count": 9, "input_tokens": 129, "seed": 1},
-    JsonlPrompts: {
-        "source": None,
-        "path": "other.jsonl",
-        "field": "prompt",
-        "count": 9,
-        "order": "shuffled",
-        "seed": 1,
-        "input_tokens": 100,
-        "sha256": "b" * 64,
+    "texts without a hash": {
+        "model": "gpt2",
+        "prompts": {"source": "jsonl", "path": "p.jsonl"},
+        "generation": {"do_sample": True},
     },
 }
-WHERE = {
-    ExperimentConfig: {},
-    Generation: {"generation": {"do_sample": True}},
-    Measurement: {"measurement": {}},
-    SyntheticPrompts: {"prompts": {"source": "synthetic"}},
-    JsonlPrompts: {"prompts": {"source": "jsonl", "path": "p.jsonl"}},
-}
+STANDS_FOR_ANOTHER = {("prompts", "source"), ("prompts", "path")}
+"""Paths that need a word of their own: see the tests below."""
+
+
+def literals(annotation: Any) -> Iterator[Any]:
+    """Yield the values of every ``Literal`` in a type."""
+    if typing.get_origin(annotation) is typing.Literal:
+        yield from typing.get_args(annotation)
+    for inner in typing.get_args(annotation):
+        if not isinstance(inner, str | int):
+            yield from literals(inner)
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield every model in a type, and those in their fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_in(field.annotation)
+    for inner in typing.get_args(annotation):
+        yield from models_in(inner)
+
+
+MODELS = list(dict.fromkeys(models_in(ExperimentConfig)))
+WORDS = [word for model in MODELS for field in model.model_fields.values() for word in literals(field.annotation)]
+OTHERS = [97, 3, 1, 0, True, False, 0.25, 0.5, "another", "b" * 64, ["nvml"], {"key": 1}, None, *WORDS]
+
+
+def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in a JSON tree that holds no others."""
+    inside = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in inside:
+        yield from leaves(value, (*path, key))
+    if path and not isinstance(tree, dict | list):
+        yield path
+
+
+def replaced(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    copied = dict(tree) if isinstance(tree, dict) else list(tree)
+    copied[path[0]] = replaced(copied[path[0]], path[1:], value)
+    return copied
+
+
+def changed(config: ExperimentConfig, path: tuple[Any, ...]) -> list[ExperimentConfig]:
+    """Return every valid configuration that has another value at ``path`` and is not equal."""
+    tree = config.model_dump(mode="json")
+    found = []
+    for other in OTHERS:
+        try:
+            one = ExperimentConfig.model_validate(replaced(tree, path, other))
+        except ValidationError:
+            continue
+        if canonical_json(one.model_dump(mode="json")) != canonical_json(tree):
+            found.append(one)
+    return found
+
+
 CHANGES = [
-    pytest.param(cls, name, id=f"{cls.__name__}.{name}")
-    for cls in OTHER
-    for name in cls.model_fields
-    if name != "source"
+    pytest.param(tree, path, id=f"{name}: {'.'.join(map(str, path))}")
+    for name, tree in EVERY_FIELD.items()
+    for path in leaves(ExperimentConfig.model_validate(tree).model_dump(mode="json"))
+    if path not in STANDS_FOR_ANOTHER
 ]
 
 
-@pytest.mark.parametrize(("cls", "name"), CHANGES)
-def test_every_field_that_can_change_a_figure_changes_the_hash(make, cls, name):
-    base = WHERE[cls]
-    if base:
-        ((section, options),) = base.items()
-        changes = {section: {**options, name: OTHER[cls][name]}}
-        if name in ("do_sample",):
-            changes = {section: {}}
-    else:
-        changes = {name: OTHER[cls][name]}
-    before, after = make.config(**base), make.config(**changes)
-    assert before != after
-    assert config_hash(before) != config_hash(after)
+@pytest.mark.parametrize(("tree", "path"), CHANGES)
+def test_every_field_that_can_change_a_figure_changes_the_hash(tree, path):
+    config = ExperimentConfig.model_validate(tree)
+    others = changed(config, path)
+    assert others, "no other value fits: give one in OTHERS"
+    assert config_hash(config) not in {config_hash(other) for other in others}
+    assert len({config_hash(other) for other in others}) == len(
+        {canonical_json(other.model_dump(mode="json")) for other in others}
+    )
+
+
+def test_the_configurations_above_have_every_field_of_every_part():
+    seen = {
+        (type(part), name)
+        for tree in EVERY_FIELD.values()
+        for config in [ExperimentConfig.model_validate(tree)]
+        for part in (config, *(getattr(config, name) for name in ExperimentConfig.model_fields))
+        if isinstance(part, BaseModel)
+        for name in type(part).model_fields
+    }
+    assert {(model, name) for model in MODELS for name in model.model_fields} == seen
+    assert {spec.ModelConfig, SyntheticPrompts, JsonlPrompts, Generation, Measurement} < set(MODELS)
+
+
+def test_another_source_of_prompts_changes_the_hash():
+    hashes = {config_hash(ExperimentConfig.model_validate(tree)) for tree in EVERY_FIELD.values()}
+    assert len(hashes) == len(EVERY_FIELD)
+
+
+def test_a_prompt_file_that_was_not_read_counts_by_its_path(make):
+    one, other = (make.config(prompts={"source": "jsonl", "path": path}) for path in ("a.jsonl", "b.jsonl"))
+    assert config_hash(one) != config_hash(other)
+
+
+MODEL_TREES = st.sampled_from(["gpt2", "a/b"]) | st.fixed_dictionaries(
+    {"config": st.just("llama")}, optional={"seed": st.integers(0, 2), "x": JSON_VALUES}
+)
+SECTIONS = {
+    "dtype": st.sampled_from(["auto", "float16"]),
+    "batch_size": st.integers(1, 2),
+    "prompts": st.fixed_dictionaries({"source": st.just("synthetic"), "count": st.integers(2, 4)})
+    | st.fixed_dictionaries(
+        {"source": st.just("jsonl"), "path": st.sampled_from(["a", "b"])},
+        optional={"sha256": st.sampled_from(["a" * 64, "b" * 64])},
+    ),
+    "generation": st.fixed_dictionaries({}, optional={"seed": st.integers(0, 2), "output_tokens": st.just(64)}),
+    "measurement": st.fixed_dictionaries({}, optional={"guard_s": st.sampled_from([0, 0.0, 0.7, 1])}),
+    "engine_options": st.dictionaries(st.text(max_size=2), JSON_VALUES, max_size=2),
+}
+CONFIGS = st.fixed_dictionaries({"model": MODEL_TREES}, optional=SECTIONS).map(ExperimentConfig.model_validate)
+
+
+@given(st.lists(CONFIGS, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_many_configurations_hash_as_each_alone_whatever_they_share_and_in_any_order(configs, draw):
+    # As a plan has them: some that hold the very sections of others.
+    mixed = [
+        one.model_copy(update={"generation": draw.choice(configs).generation, "measurement": other.measurement})
+        for one in configs
+        for other in configs[:2]
+    ]
+    every = [*configs, *mixed]
+    expected = {id(config): config_hash(config) for config in every}
+    draw.shuffle(every)
+    hasher = Hasher()
+    assert [hasher(config) for config in every] == [expected[id(config)] for config in every]
+    again = ExperimentConfig.model_validate(configs[0].model_dump())
+    assert hasher(again) == expected[id(configs[0])]
+
+
+def test_a_hasher_does_not_take_a_new_section_for_one_that_is_gone(make):
+    hasher = Hasher()
+    hashes = {hasher(make.config(generation={"seed": seed})) for seed in range(300)}
+    assert len(hashes) == 300
+
+
+@given(CONFIGS, CONFIGS)
+def test_equal_configurations_and_only_they_have_one_hash(one, other):
+    def known(config):
+        tree = config.model_dump(mode="json")
+        if tree["prompts"].get("sha256"):
+            del tree["prompts"]["path"]
+        return canonical_json(tree)
+
+    assert (config_hash(one) == config_hash(other)) == (known(one) == known(other))
 
 
 @pytest.mark.parametrize("key", ["hidden_size", "seed", "config", "new"])
