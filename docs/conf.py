@@ -19,5 +19,6 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"llem {release}"
 nitpicky = True
-# Docstrings name llem's errors without their module; docs/python.md says where they are.
-nitpick_ignore_regex = [("py:exc", r"\w+Error")]
+# Docstrings name llem's errors without their module; docs/python.md says where they are. Events
+# are in docs/journal.md.
+nitpick_ignore_regex = [("py:exc", r"\w+Error"), ("py:class", r"llem\.domain\.events\..+")]

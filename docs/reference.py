@@ -4,6 +4,7 @@
 `llem-events`                every kind of event with its data
 `llem-help study run`        what the command prints with `--help`
 `llem-values module:NAME`    the members of a tuple
+`llem-profiles`              what each profile sets, beside llem's defaults
 `llem-covers module:Model`   shows nothing; warns of a field that the page does not name
 `llem-codes Class`           shows nothing; warns of a code given to `Class(…)` that the page does not name
 """
@@ -33,6 +34,9 @@ from sphinx.util.logging import getLogger
 import llem
 from llem.domain.events import AnyEvent
 from llem.domain.events.base import ROUTING
+from llem.domain.profiles import PROFILES
+from llem.domain.spec import ExperimentConfig, StudySettings
+from llem.domain.sweep import flat
 
 logger = getLogger(__name__)
 Schema = dict[str, Any]
@@ -177,6 +181,28 @@ class Values(MarkdownDirective):
         return [", ".join(f"`{value}`" for value in self.named()) + "."]
 
 
+class Profiles(MarkdownDirective):
+    """What each profile puts in the place of llem's defaults."""
+
+    def markdown(self) -> list[str]:
+        """Return a table with a row per key and a column per profile."""
+        profiles = {name: flat(tree) for name, tree in PROFILES.items()}
+        keys = dict.fromkeys(key for tree in profiles.values() for key in tree)
+        lines = ["| key | " + " | ".join(f"`{name}`" for name in profiles) + " |", "|---" * (len(profiles) + 1) + "|"]
+        for key in keys:
+            values = [json.dumps(tree.get(key, default_of(key))) for tree in profiles.values()]
+            lines.append(f"| `{key}` | " + " | ".join(values) + " |")
+        return lines
+
+
+def default_of(key: str) -> Any:
+    """Return llem's default for a dotted key of a study."""
+    head, _, rest = key.partition(".")
+    model = StudySettings if head in StudySettings.model_fields else ExperimentConfig
+    value = model.model_fields[head].default
+    return getattr(value, rest) if rest else value
+
+
 class CommandHelp(SphinxDirective):
     """What a command prints with ``--help``."""
 
@@ -242,6 +268,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("llem-fields", Fields)
     app.add_directive("llem-events", Events)
     app.add_directive("llem-values", Values)
+    app.add_directive("llem-profiles", Profiles)
     app.add_directive("llem-help", CommandHelp)
     app.add_directive("llem-covers", Covers)
     app.add_directive("llem-codes", Codes)
