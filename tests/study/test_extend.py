@@ -1,0 +1,338 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from llem.domain.errors import StudyFileError
+from llem.domain.events import ExperimentPlanned, StudyExtended
+from llem.domain.identity import study_design_hash
+from llem.projections.manifest import ManifestFold
+from llem.projections.plan import PlanFold
+from llem.study.extend import MOST_PAIRS, Change, Revision, StudyDiffersError, compare
+from llem.study.load import load_study
+from llem.study.plan import plan_study
+
+HEAD = "name: tiny\nmodel: {config: llama, hidden_size: 64}\n"
+STUDY = "cycles: 2\norder: sequential\nsweep: {batch_size: [1, 2]}\n"
+ADD = "Add --extend to add this to the study, or resume without --study to go on as planned."
+INSTEAD = "Resume without --study to go on as planned, or start a new study: llem study run"
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Return a function from a study's text to its plan."""
+
+    def of(text=STUDY, head=HEAD, folder=tmp_path):
+        folder.mkdir(exist_ok=True)
+        (folder / "study.yaml").write_text(head + text)
+        return plan_study(load_study(folder / "study.yaml"))
+
+    return of
+
+
+def diff_of(before, after):
+    return compare(before.study, before.experiments, after)
+
+
+def named(lines, *plans):
+    """Return lines of a diff with the labels of experiments replaced by what tells them apart."""
+    labels = {one.label: f"<{one.config.batch_size}>" for plan in plans for one in plan.experiments}
+    return [" ".join(labels.get(word.rstrip(":"), word) for word in line.split(" ")) for line in lines]
+
+
+DIFFERENCES = {
+    "nothing": (STUDY, [], []),
+    "comments, the order of keys, and 2.0 for 2": (
+        "# the same\nsweep: {batch_size: [1, 2]}\nmeasurement: {min_window_s: 10}\norder: sequential\ncycles: 2\n",
+        [],
+        [],
+    ),
+    "the order of experiments": (STUDY.replace("[1, 2]", "[2, 1]"), [], []),
+    "an experiment twice": (STUDY.replace("[1, 2]", "[1, 2, 1]"), [], []),
+    "an experiment more": (STUDY.replace("[1, 2]", "[1, 2, 4]"), ["+ <4> batch_size=4"], []),
+    "an experiment less": (
+        STUDY.replace("[1, 2]", "[1]"),
+        ["- <2> batch_size=2"],
+        ["1 planned experiment would be taken away"],
+    ),
+    "an experiment for another": (
+        STUDY.replace("[1, 2]", "[1, 4]"),
+        ["~ <2> batch_size=2: batch_size: 2 → 4"],
+        ["1 planned experiment would be another"],
+    ),
+    "more cycles": (STUDY.replace("cycles: 2", "cycles: 3"), ["~ cycles: 2 → 3"], []),
+    "fewer cycles": (
+        STUDY.replace("cycles: 2", "cycles: 1"),
+        ["~ cycles: 2 → 1"],
+        ["cycles can grow, not shrink"],
+    ),
+    "limits": (
+        STUDY + "limits: {trial_s: 60, study_s: 600}\n",
+        ["~ limits.trial_s: 3600 → 60", "~ limits.study_s: null → 600"],
+        [],
+    ),
+    "order": (
+        STUDY.replace("sequential", "reverse"),
+        ["~ order: sequential → reverse"],
+        ["order cannot change"],
+    ),
+    "a cool-down": (
+        STUDY + "gaps: {between_trials: {cool_to_c: 45, at_most_s: 9}}\n",
+        ['~ gaps.between_trials: 0 → {"at_most_s":9,"cool_to_c":45}'],
+        ["gaps.between_trials cannot change"],
+    ),
+    "what all experiments share": (
+        STUDY + "dtype: float32\nprompts: {input_tokens: 64}\n",
+        [
+            "~ <1> batch_size=1: dtype: auto → float32; prompts.input_tokens: 128 → 64",
+            "~ <2> batch_size=2: dtype: auto → float32; prompts.input_tokens: 128 → 64",
+        ],
+        ["2 planned experiments would be others"],
+    ),
+    "an option of the engine": (
+        STUDY + "transformers: {attn_implementation: eager}\n",
+        [
+            "~ <1> batch_size=1: transformers.attn_implementation: null → eager",
+            "~ <2> batch_size=2: transformers.attn_implementation: null → eager",
+        ],
+        ["2 planned experiments would be others"],
+    ),
+    "a profile that changes the method": (
+        STUDY + "profile: quick\n",
+        [
+            f"~ <{size}> batch_size={size}: measurement.warmup_passes: 2 → 1; measurement.min_window_s: 10 → 1; "
+            "measurement.min_passes: 3 → 2"
+            for size in (1, 2)
+        ],
+        ["2 planned experiments would be others"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "lines", "obstacles"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_a_difference_is_told_in_lines_and_with_what_stands_against_it(planned, text, lines, obstacles):
+    before, after = planned(), planned(text)
+    diff = diff_of(before, after)
+    assert named(diff.lines(), before, after) == lines
+    assert bool(diff) == bool(lines)
+    found = diff.obstacles()
+    assert len(found) == len(obstacles)
+    assert [text for text, wanted in zip(found, obstacles, strict=True) if not text.startswith(wanted[:9])] == []
+
+
+def test_obstacles_are_told_in_words_one_experiment_or_two(planned):
+    before = planned()
+    assert diff_of(before, planned(STUDY.replace("[1, 2]", "[1]"))).obstacles() == [
+        "1 planned experiment would be taken away"
+    ]
+    assert diff_of(
+        planned(STUDY + "seed: 1\n"), planned("cycles: 1\nseed: 2\nsweep: {batch_size: [1, 2]}\n")
+    ).obstacles() == [
+        "order cannot change",
+        "seed cannot change",
+        "cycles can grow, not shrink",
+    ]
+    assert (
+        diff_of(
+            before, planned(STUDY, head="name: other\nmodel: {config: gpt2, n_embd: 8}\ndtype: float32\n")
+        ).obstacles()[0]
+        == "name cannot change"
+    )
+
+
+def test_a_seed_differs_only_where_the_file_names_another(planned):
+    seeded = planned(STUDY + "seed: 5\n")
+    assert not diff_of(seeded, planned(STUDY + "seed: 5\n"))
+    assert not diff_of(seeded, planned(STUDY))
+    assert diff_of(seeded, planned(STUDY + "seed: 6\n")).settings == (Change("seed", 5, 6),)
+    derived = planned()
+    assert not diff_of(derived, planned(STUDY.replace("[1, 2]", "[1, 2, 4]"))).settings
+    assert not diff_of(derived, planned(STUDY.replace("[1, 2]", "[1, 2, 4]") + "seed:\n")).settings
+
+
+def test_an_experiment_is_paired_with_the_one_that_is_most_like_it(planned):
+    before = planned("sweep: {batch_size: [1, 2]}\n")
+    after = planned(
+        "experiments:\n  - {batch_size: 2, dtype: float32, prompts.seed: 3}\n  - {batch_size: 1, dtype: float32}\n"
+    )
+    diff = diff_of(before, after)
+    assert named(diff.lines(), before, after) == [
+        "~ <1> batch_size=1: dtype: auto → float32",
+        "~ <2> batch_size=2: dtype: auto → float32; prompts.seed: 0 → 3",
+    ]
+    assert (diff.removed, diff.added) == ((), ())
+
+
+def test_what_is_another_experiment_altogether_is_no_changed_one(planned):
+    before = planned("sweep: {batch_size: [1]}\n")
+    after = planned(
+        "dtype: float32\nbatch_size: 4\nprompts: {count: 4, input_tokens: 5, seed: 1}\n"
+        "generation: {output_tokens: 9, seed: 1}\n"
+        "measurement: {sensors: [], warmup_passes: 0, min_window_s: 1, min_passes: 1, guard_s: 0}\n",
+    )
+    assert named(diff_of(before, after).lines(), before, after) == [
+        "- <1> model=llama-random engine=transformers dtype=auto",
+        "+ <4> model=llama-random engine=transformers dtype=float32",
+    ]
+
+
+def test_a_diff_of_thousands_is_told_at_once_and_in_few_lines(planned):
+    seeds = list(range(600))
+    before = planned(f"sweep: {{prompts.seed: {seeds}}}\n")
+    after = planned(f"dtype: float32\nsweep: {{prompts.seed: {seeds}}}\n")
+    assert len(before.experiments) * len(after.experiments) > MOST_PAIRS
+    lines = diff_of(before, after).lines()
+    assert len(lines) == 82
+    assert lines[40] == lines[81] == "  … 560 more"
+
+
+def revised(before, file, make, **options):
+    """Return the events by which a file extends a plan, and the rows of both in a journal."""
+    chain = make.chain()
+    for event in (before.study, *before.experiments):
+        chain.append(event)
+    events, sources = Revision(file, **options).against(Path("folder"), PlanFold().apply_all(chain.rows))
+    for event in events:
+        chain.append(event)
+    return events, sources, chain
+
+
+def test_a_file_that_differs_in_nothing_is_no_extension(planned, make, tmp_path):
+    events, sources, _ = revised(planned(), tmp_path / "study.yaml", make, extend=True)
+    assert (events, sources) == ([], [])
+
+
+def test_a_difference_is_refused_unless_it_may_and_can_be_an_extension(planned, make, tmp_path):
+    before = planned()
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + STUDY.replace("cycles: 2", "cycles: 3"))
+    with pytest.raises(StudyDiffersError) as refused:
+        revised(before, file, make)
+    assert str(refused.value) == f"The study in folder is not what this file says:\n  ~ cycles: 2 → 3\n{ADD}"
+    assert refused.value.exit_code == 2
+    file.write_text(HEAD + STUDY.replace("cycles: 2", "cycles: 1"))
+    with pytest.raises(StudyDiffersError) as refused:
+        revised(before, file, make, extend=True)
+    assert str(refused.value) == (
+        "The study in folder cannot be extended by this file:\n  ~ cycles: 2 → 1\n"
+        f"That is no extension: cycles can grow, not shrink. {INSTEAD}"
+    )
+    file.write_text("name: [")
+    with pytest.raises(StudyFileError):
+        revised(before, file, make, extend=True)
+
+
+def test_an_extension_is_one_event_and_the_experiments_that_join(planned, make, tmp_path):
+    before = planned()
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + STUDY.replace("[1, 2]", "[4, 1, 2]").replace("cycles: 2", "cycles: 3"))
+    (event, joined), sources, chain = revised(before, file, make, extend=True)
+    assert sources == [(str(file), file.read_bytes())]
+    assert isinstance(event, StudyExtended)
+    assert isinstance(joined, ExperimentPlanned)
+    assert (event.cycles, event.added, event.sequence) == (3, 1, [0, 1, 2, 2, 2])
+    assert event.summaries == ({"batch_size": 1}, {"batch_size": 2})
+    assert (joined.index, joined.config.batch_size, joined.config_summary) == (2, 4, {"batch_size": 4})
+    assert joined.config_hash.startswith(joined.label)
+    assert joined.result_stem == f"llama-random_transformers_auto_{joined.label}"
+    assert joined.origins == {"batch_size": "sweep batch_size line 5"}
+    plan = PlanFold().apply_all(chain.rows)
+    assert event.study_design_hash == study_design_hash(
+        [one.config_hash for one in plan.experiments.values()],
+        cycles=3,
+        order="sequential",
+        seed=before.study.seed,
+        gaps=before.study.gaps,
+    )
+
+
+@pytest.mark.parametrize("order", ["blocks", "sequential", "interleave", "reverse", "shuffle", "latin_square"])
+def test_an_extended_study_has_every_trial_once_and_becomes_what_its_file_says(planned, make, tmp_path, order):
+    text = f"cycles: {{}}\norder: {order}\nseed: 3\nsweep: {{{{batch_size: {{}}}}}}\n"
+    before = planned(text.format(2, [1, 2, 4]))
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + text.format(5, [1, 2, 4, 8]))
+    (event, *_), _, chain = revised(before, file, make, extend=True)
+    plan = PlanFold().apply_all(chain.rows)
+    assert plan.study.sequence == [*before.study.sequence, *event.sequence]
+    assert Counter(plan.study.sequence) == dict.fromkeys(range(4), 5)
+    wanted = plan_study(load_study(file))
+    assert plan.study.study_design_hash == wanted.study.study_design_hash
+    assert not compare(plan.study, list(plan.experiments.values()), wanted)
+    assert [e.config_summary for e in plan.experiments.values()] == [e.config_summary for e in wanted.experiments]
+    manifest = ManifestFold().apply_all(chain.rows).manifest()
+    assert manifest.total_experiments == len({entry.trial for entry in manifest.experiments}) == 20
+
+
+@pytest.mark.parametrize("order", ["blocks", "interleave", "reverse", "latin_square"])
+def test_cycles_that_are_added_are_those_that_the_study_would_have_had(planned, make, tmp_path, order):
+    text = f"cycles: {{}}\norder: {order}\nsweep: {{{{batch_size: [1, 2, 4]}}}}\n"
+    before = planned(text.format(2))
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + text.format(7))
+    events, _, chain = revised(before, file, make, extend=True)
+    assert len(events) == 1
+    assert PlanFold().apply_all(chain.rows).study.sequence == plan_study(load_study(file)).study.sequence
+
+
+def test_extending_twice_is_extending_once(planned, make, tmp_path):
+    file = tmp_path / "study.yaml"
+    before = planned()
+    chain = make.chain()
+    for event in (before.study, *before.experiments):
+        chain.append(event)
+    for cycles, sizes in ((2, [1, 2, 4]), (3, [1, 2, 4]), (3, [1, 2, 4, 8])):
+        file.write_text(HEAD + STUDY.replace("2\n", f"{cycles}\n", 1).replace("[1, 2]", str(sizes)))
+        events, _ = Revision(file, extend=True).against(Path("folder"), PlanFold().apply_all(chain.rows))
+        for event in events:
+            chain.append(event)
+    plan = PlanFold().apply_all(chain.rows)
+    assert Counter(plan.study.sequence) == dict.fromkeys(range(4), 3)
+    assert plan.study.sequence == [0, 0, 1, 1, 2, 2, 0, 1, 2, 3, 3, 3]
+    assert not compare(plan.study, list(plan.experiments.values()), plan_study(load_study(file)))
+
+
+def test_limits_alone_are_an_extension_without_a_trial(planned, make, tmp_path):
+    before = planned()
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + STUDY + "limits: {study_s: 60}\n")
+    (event,), _, _ = revised(before, file, make, extend=True)
+    assert (event.sequence, event.added, event.limits.study_s, event.cycles) == ([], 0, 60.0, 2)
+    assert event.study_design_hash == before.study.study_design_hash
+
+
+def test_labels_of_before_stay_and_new_ones_are_told_from_them(planned, make, tmp_path):
+    before = planned()
+    short = [
+        one.model_copy(update={"label": one.config_hash[:9], "result_stem": f"x_{one.config_hash[:9]}"})
+        for one in before.experiments
+    ]
+    chain = make.chain()
+    for event in (before.study, *short):
+        chain.append(event)
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + STUDY.replace("[1, 2]", "[1, 2, 4]"))
+    (_, joined), _ = Revision(file, extend=True).against(Path("folder"), PlanFold().apply_all(chain.rows))
+    assert joined.label == joined.config_hash[:9]
+
+
+def test_a_file_elsewhere_speaks_of_the_same_prompts_if_their_content_is_the_same(planned, make, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    text = "cycles: 1\nprompts: {source: jsonl, path: prompts.jsonl}\n"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / "prompts.jsonl").write_text('{"text": "hello"}\n')
+    before = planned(text, folder=here)
+    planned(text, folder=there)
+    assert revised(before, there / "study.yaml", make)[0] == []
+    (there / "prompts.jsonl").write_text('{"text": "good bye"}\n')
+    with pytest.raises(StudyDiffersError) as refused:
+        revised(before, there / "study.yaml", make, extend=True)
+    (changed,) = refused.value.diff.changed
+    assert {change.key for change in changed[1]} == {"prompts.sha256", "prompts.path"}
+
+
+def test_what_the_command_line_sets_belongs_to_the_revision(planned, make, tmp_path):
+    before = planned()
+    events, _, _ = revised(before, tmp_path / "study.yaml", make, extend=True, settings=["cycles=4"])
+    assert events[0].sequence == [0, 0, 1, 1]
