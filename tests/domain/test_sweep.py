@@ -37,7 +37,8 @@ KEYS = ["size", "model", "new", "deep.x", "deep.er.a", "deep.er.b", "fresh.branc
 def alternatives(draw):
     """Values for some keys; a section is given whole, or by its dotted keys, and not both."""
     keys = draw(st.lists(st.sampled_from(KEYS), max_size=3, unique=True))
-    values = {key: draw(VALUES) for key in keys}
+    # As in a study: only sections, models and what lies below them hold mappings.
+    values = {key: draw(SCALARS | st.lists(SCALARS) if key in ("size", "new") else VALUES) for key in keys}
     if draw(st.booleans()):
         values = {key: value for key, value in values.items() if not key.startswith("generation")}
         values["generation"] = draw(BLOCKS)
@@ -275,6 +276,12 @@ def test_flat_keys_reach_into_sections_but_not_into_a_model():
         "generation.top_k": 5,
         "model": {"config": "llama"},
     }
+
+
+def test_a_mapping_at_a_dotted_key_is_a_value_of_its_own_even_if_it_is_empty():
+    alternatives = [{"e1.compile": True}, {"e1.compile": {"mode": "default"}}, {"e1.compile": {}}]
+    dimension = Dimension("e1.compile", tuple(Alternative(values, {}, "e1") for values in alternatives))
+    assert [point.values for point in expand({}, [dimension], "e1")] == alternatives
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,8 @@ def value_of(key):
 @st.composite
 def misspelt(draw, key):
     place = draw(st.integers(0, len(key)))
-    return draw(
-        st.sampled_from([key[:place] + key[place + 1 :], key[:place] + "." + key[place:], key + "x", key + "."])
-    )
+    lacking, parted = key[:place] + key[place + 1 :], key[:place] + "." + key[place:]
+    return draw(st.sampled_from([lacking, parted, f"{key}x", f"{key}.", f"{key}.x"]))
 
 
 @st.composite
@@ -213,19 +212,14 @@ def documents(draw, *, base=None):
 
 def typed():
     """Return a strategy for what is typed after ``--set``."""
-    keys = st.sampled_from(
-        [*KEYS, *SETTINGS, "sweep", "sweep.batch_size", "sweep.g", "sweep.zip", "exclude", "base", "x"]
+    of_experiments = st.sampled_from(KEYS).flatmap(lambda key: st.tuples(st.just(key), value_of(key)))
+    of_studies = st.sampled_from(sorted(SETTINGS)).flatmap(lambda key: st.tuples(st.just(key), SETTINGS[key]))
+    others = st.tuples(
+        st.sampled_from(["sweep", "sweep.batch_size", "sweep.g", "sweep.zip", "exclude", "generation", "base", "x"]),
+        JUNK | sweeps() | st.lists(ENTRIES, max_size=2) | NUMBERS.map(lambda number: [number]),
     )
-    return st.lists(
-        now_and_then(
-            st.builds(
-                lambda key, value: f"{key}={as_yaml(value)}", keys, NUMBERS | ODD_NUMBERS | JUNK | st.just([1, 2])
-            ),
-            st.text(max_size=8),
-            10,
-        ),
-        max_size=2,
-    )
+    pairs = (of_experiments | of_studies | others).map(lambda pair: f"{pair[0]}={as_yaml(pair[1])}")
+    return st.lists(now_and_then(pairs, st.text(max_size=8), 20), max_size=2)
 
 
 def as_yaml(tree):
