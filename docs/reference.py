@@ -14,7 +14,6 @@ import inspect
 import json
 import os
 import pkgutil
-import re
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -34,6 +33,7 @@ from sphinx.util.logging import getLogger
 import llem
 from llem.domain.events import AnyEvent
 from llem.domain.events.base import ROUTING
+from llem.domain.meanings import meanings
 from llem.domain.profiles import PROFILES
 from llem.domain.spec import ExperimentConfig, StudySettings
 from llem.domain.sweep import flat
@@ -43,17 +43,6 @@ Schema = dict[str, Any]
 CODE_ARGUMENTS = {"error_type", "code"}
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 NAMES = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "null": "null"}
-
-
-def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return each field's text in the "Attributes" of the docstrings of ``model`` and its bases."""
-    found: dict[str, str] = {}
-    for cls in reversed(model.__mro__):
-        _, _, section = (inspect.cleandoc(cls.__doc__ or "")).partition("Attributes:\n")
-        for name, text in re.findall(r"^    (\w+): (.+(?:\n     +.+)*)", section, flags=re.MULTILINE):
-            if name in model.model_fields:
-                found[name] = " ".join(text.split())
-    return found
 
 
 def type_text(schema: Schema, defs: Schema) -> str:
