@@ -28,6 +28,8 @@ for group, command, words in (
     (study, "log", help.LOG),
     (study, "status", help.STATUS),
     (app, "doctor", help.DOCTOR),
+    (app, "init", help.INIT),
+    (app, "schema", help.SCHEMA),
 ):
     path = f"llem.cli.{command}:{command}"
     group.command(path, name=command, help=words.text, help_epilogue=words.epilogue)

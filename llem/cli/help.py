@@ -28,6 +28,7 @@ LLEM = Help(
     "Measure the energy, speed and memory of LLM inference.",
     """\
   llem study run examples/quickstart.yaml
+  llem init
   llem doctor
 """,
 )
@@ -126,5 +127,33 @@ Exit code 3 where no energy can be measured (a model is no measurement).
     """\
   llem doctor
   llem doctor --json
+""",
+)
+
+INIT = Help(
+    """\
+Write a commented study to start from.
+
+It runs as it stands, on any machine, without network: a small Llama with
+random weights. Its comments say what to change for a study of your own.
+""",
+    """\
+  llem init
+  llem init mine.yaml --model ./my-llama
+  llem init mine.yaml --model HuggingFaceTB/SmolLM2-135M --force
+  llem init - | less
+""",
+)
+
+SCHEMA = Help(
+    """\
+Print the JSON Schema of study files, for editors.
+
+An editor with a YAML language server completes, explains and checks a
+study whose first line names the schema, relative to the study:
+# yaml-language-server: $schema=study.schema.json
+""",
+    """\
+  llem schema > study.schema.json
 """,
 )
