@@ -527,6 +527,9 @@ def test_a_kill_right_after_the_extension_loses_and_doubles_nothing(lab: Any, fi
     session = lab.begin_resume(study, f"--study={file}", "--extend")
     study.wait_for("study_extended")
     kill(session)
+    status = json.loads(lab.llem("study", "status", study.root, "--json").out)
+    assert (status["total_experiments"], status["status"]) == (6, "interrupted")
+    assert status["completed"] >= 2
     lab.resume(study)
     assert len(study.events("study_extended")) == 1
     sound(study, trials=6, kept=kept, before=before)

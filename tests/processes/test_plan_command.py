@@ -251,7 +251,6 @@ def test_explain_tells_where_each_value_comes_from(desk: Desk) -> None:
 
 EXPLAINED = {
     "a section given as a whole": (["--set", "generation={output_tokens: 5}"], "generation.output_tokens", [5]),
-    "a single key": (["--set", "generation.output_tokens=5"], "generation.output_tokens", [5]),
     "a model given as a whole": (["--set", "model={config: gpt2}"], "model", [{"config": "gpt2", "seed": 0}]),
 }
 
@@ -482,10 +481,9 @@ HUGE = {
 
 
 @pytest.mark.parametrize("sweep", HUGE.values(), ids=HUGE)
-@pytest.mark.parametrize("options", [[], ["--yes"]], ids=["asked", "--yes"])
-def test_a_grid_of_a_million_million_points_is_refused_at_once(desk: Desk, sweep: str, options: list[str]) -> None:
+def test_a_grid_of_a_million_million_points_is_refused_at_once_whoever_says_yes(desk: Desk, sweep: str) -> None:
     desk.write("name: huge\nmodel: {config: llama}\n" + sweep)
-    command = f"ulimit -v {1 << 20}; exec {sys.executable} -m llem study plan study.yaml {' '.join(options)}"
+    command = f"ulimit -v {1 << 20}; exec {sys.executable} -m llem study plan study.yaml --yes"
     ended = desk.lab.popen("bash", "-c", command, cwd=desk.place)
     assert ended.wait() == 2, ended.err[-500:]
     assert "Traceback" not in ended.err
@@ -518,6 +516,56 @@ def test_escape_sequences_in_a_mistake_cannot_act_on_the_screen(desk: Desk) -> N
 
 def printed(text: str) -> bool:
     return all(char.isprintable() for char in text.replace("\n", ""))
+
+
+EXTREMES = {
+    "a window of ages": "measurement: {min_window_s: 1.0e+308}\n",
+    "gaps of ages": "gaps: {between_trials: 1.0e+308}\n",
+    "a cool-down of ages": "gaps: {between_trials: {cool_to_c: 1, at_most_s: 1.0e+308}}\n",
+}
+
+
+@pytest.mark.parametrize("text", EXTREMES.values(), ids=EXTREMES)
+def test_numbers_beyond_all_measure_are_planned_or_refused(desk: Desk, text: str) -> None:
+    desk.write(f"name: extreme\nmodel: {{config: llama}}\n{text}")
+    session = desk.lab.llem("study", "plan", "study.yaml", "--json", code=None, cwd=desk.place)
+    assert "Traceback" not in session.err
+    assert session.wait() in (0, 2)
+
+
+def test_a_file_without_end_is_refused(desk: Desk) -> None:
+    command = f"ulimit -v {1 << 20}; exec {sys.executable} -m llem study plan /dev/zero"
+    ended = desk.lab.popen("bash", "-c", command, cwd=desk.place)
+    assert ended.wait() == 2, ended.err[-500:]
+    assert "Traceback" not in ended.err
+    assert "/dev/zero" in ended.err
+
+
+CLOSED = {
+    "stdin": ("<&-", 0),
+    "stdout": (">&-", 0),
+    "stderr": ("2>&-", 0),
+    "all": ("<&- >&- 2>&-", 0),
+    "a full disk": (">/dev/full", 3),
+    "a reader that goes": ("| head -c 1 >/dev/null; exit ${PIPESTATUS[0]}", 141),
+}
+
+
+@pytest.mark.parametrize(("redirection", "code"), CLOSED.values(), ids=CLOSED)
+def test_streams_that_are_closed_or_full_are_no_traceback(desk: Desk, redirection: str, code: int) -> None:
+    desk.write(STUDY.replace("[8, 16]", str(list(range(1, 100)))))  # more than a pipe holds
+    command = f"{sys.executable} -m llem study plan study.yaml --json {redirection}"
+    ended = desk.lab.popen("bash", "-c", command, cwd=desk.place)
+    found = ended.wait()
+    assert "Traceback" not in ended.err, ended.err
+    assert "Exception ignored" not in ended.err, ended.err
+    assert found == code
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_knows_few_characters_gets_a_plan_all_the_same(desk: Desk, encoding: str) -> None:
+    environment = {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    assert "demo: nothing has been run" in desk.plan("--explain", env=environment).out
 
 
 # On a terminal.

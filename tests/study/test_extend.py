@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -336,3 +337,41 @@ def test_what_the_command_line_sets_belongs_to_the_revision(planned, make, tmp_p
     before = planned()
     events, _, _ = revised(before, tmp_path / "study.yaml", make, extend=True, settings=["cycles=4"])
     assert events[0].sequence == [0, 0, 1, 1]
+
+
+PROMPTS = "cycles: 1\nprompts: {source: jsonl, path: prompts.jsonl}\n"
+
+
+def write_prompts(folder, text="hello"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "prompts.jsonl").write_text(f'{{"text": "{text}"}}\n')
+    return folder
+
+
+def test_a_study_whose_first_folder_is_gone_is_compared_with_a_file_elsewhere(planned, make, tmp_path):
+    here, there = write_prompts(tmp_path / "here"), write_prompts(tmp_path / "there")
+    before = planned(PROMPTS, folder=here)
+    shutil.rmtree(here)
+    (there / "study.yaml").write_text(HEAD + PROMPTS)
+    assert revised(before, there / "study.yaml", make)[0] == []
+
+
+def test_a_study_in_a_folder_behind_a_link_is_compared_with_a_file_elsewhere(planned, make, tmp_path):
+    write_prompts(tmp_path / "deep" / "real")
+    there = write_prompts(tmp_path / "there")
+    link = tmp_path / "link"
+    link.symlink_to("deep/real")
+    before = planned(PROMPTS, folder=link)
+    (there / "study.yaml").write_text(HEAD + PROMPTS)
+    assert revised(before, there / "study.yaml", make)[0] == []
+
+
+def test_a_base_file_s_prompts_are_found_from_a_study_in_a_folder_behind_a_link(tmp_path):
+    common = write_prompts(tmp_path / "common")
+    (common / "base.yaml").write_text(HEAD + PROMPTS)
+    (tmp_path / "deep" / "real").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to("deep/real")
+    (link / "study.yaml").write_text(f"base: {common / 'base.yaml'}\n")
+    (experiment,) = plan_study(load_study(link / "study.yaml")).experiments
+    assert (link / experiment.config.prompts.path).read_text() == '{"text": "hello"}\n'
