@@ -175,7 +175,7 @@ class _StudySchema:
 
     def _sweep(self) -> Schema:
         axes = self._mapping(_axis)
-        names = "|".join([*self._grammar.experiment_keys, *self._grammar.engines, ZIP])
+        names = "|".join([*self._grammar.keys[()], ZIP])
         together = _ref("Zip")
         forms = [together, {"type": "array", "minItems": 1, "items": together}, {"type": "null"}]
         return {

@@ -117,6 +117,7 @@ WRONG = {
     "unknown key in limits": ("limits: {trail_s: 5}\n", ["limits"]),
     "unknown axis": ("sweep: {generation.temprature: [1]}\n", ["sweep"]),
     "unknown axis without a dot": ("sweep: {bacth_size: [1]}\n", ["sweep.bacth_size.0"]),
+    "an axis of a key of the study": ("sweep: {cycles: [1, 2]}\n", ["sweep"]),
     "unknown key in a group": ("sweep: {g: [{bacth_size: 1}]}\n", ["sweep.g.0"]),
     "unknown key in a zip": ("sweep: {zip: {bacth_size: [1]}}\n", ["sweep.zip"]),
     "unknown key in an experiment": ("experiments: [{generation.temprature: 1}]\n", ["experiments.0"]),
