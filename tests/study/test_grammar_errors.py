@@ -399,6 +399,15 @@ def test_a_mistake_in_a_mapping_merged_from_a_list_of_anchors_has_a_place(told):
     assert line.endswith("generation.seed: input should be a valid integer; found 'none'")
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["!!float [1]", "!!float ''", "!!float {a: 1}", "!!int ''", "!!int x", "!!bool ''", "!!bool x", "!!str [a]"]
+    + ["!!map []", "!!seq {}", "!!timestamp x", "{? !!str [a] : 1}", "{? !!str {a: 1} : 1}", "{? !!bool x : 1}"],
+)
+def test_a_tag_that_does_not_fit_its_value_is_refused_at_its_line(told, value):
+    assert all(line.startswith("study.yaml:3:") for line in told(f"batch_size: {value}\n"))
+
+
 @pytest.mark.parametrize("key", ["batch_size", "seed", "generation: {seed", "model: {config: llama, x"], ids=str)
 def test_a_number_longer_than_python_would_print_is_refused_at_its_line(told, key):
     closing = "}" if "{" in key else ""
