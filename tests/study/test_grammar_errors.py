@@ -401,8 +401,10 @@ def test_a_mistake_in_a_mapping_merged_from_a_list_of_anchors_has_a_place(told):
 
 @pytest.mark.parametrize(
     "value",
-    ["!!float [1]", "!!float ''", "!!float {a: 1}", "!!int ''", "!!int x", "!!bool ''", "!!bool x", "!!str [a]"]
-    + ["!!map []", "!!seq {}", "!!timestamp x", "{? !!str [a] : 1}", "{? !!str {a: 1} : 1}", "{? !!bool x : 1}"],
+    [
+        *("!!float [1]", "!!float ''", "!!float {a: 1}", "!!int ''", "!!int x", "!!bool ''", "!!bool x", "!!str [a]"),
+        *("!!map []", "!!seq {}", "!!timestamp x", "{? !!str [a] : 1}", "{? !!str {a: 1} : 1}", "{? !!bool x : 1}"),
+    ],
 )
 def test_a_tag_that_does_not_fit_its_value_is_refused_at_its_line(told, value):
     assert all(line.startswith("study.yaml:3:") for line in told(f"batch_size: {value}\n"))
