@@ -280,6 +280,16 @@ def test_a_key_that_cannot_be_is_a_mistake_in_a_section_as_with_dots_and_skips_n
     assert line.endswith("unknown key 'temprature'; did you mean 'temperature'?")
 
 
+def test_a_key_that_does_not_suit_the_source_of_prompts_is_not_explained_by_itself(planned_files):
+    files = {
+        "study.yaml": HEAD + "prompts: {path: p.jsonl}\nsweep: {prompts.source: [jsonl, synthetic]}\n",
+        "p.jsonl": '{"text": "a"}\n',
+    }
+    (skipped,) = planned_files(files).study.skipped
+    assert skipped.points == ({"prompts.source": "synthetic"},)
+    assert "did you mean 'path'" not in skipped.reason
+
+
 def test_options_of_two_engines_cannot_stand_in_one_experiment(told):
     text = (
         "experiments:\n  - {engine: transformers, vllm.max_num_seqs: 1}\n"
@@ -497,6 +507,14 @@ def test_a_base_that_is_a_link_to_itself_is_told(told, tmp_path):
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     (line,) = told("base: loop.yaml\n")
     assert line.startswith("study.yaml:3:1: base: ")
+
+
+@pytest.mark.parametrize(
+    "text", ['model: "a\\0b"\n', 'model: gpt2\nprompts: {path: "a\\0b"}\n'], ids=["model", "prompts"]
+)
+def test_a_path_in_a_base_elsewhere_that_no_system_can_open_is_told(told, text):
+    lines = told("base: deeper/base.yaml\n", files={"deeper/base.yaml": text}, head="name: tiny\n")
+    assert all(line.startswith("deeper/base.yaml:") for line in lines)
 
 
 def test_a_chain_of_bases_has_an_end(told):
