@@ -413,6 +413,8 @@ def test_a_folder_that_is_no_study_gives_no_estimate(desk: Desk) -> None:
         assert "is no study" in refused.err
         assert refused.out == ""
     assert sorted(path.name for path in desk.place.iterdir()) == ["common.yaml", "study.yaml"]
+    (desk.place / "journal.db").write_text("no journal")
+    assert "journal.db" in desk.plan("--from", ".", code=3).err
 
 
 MISTAKES = {
@@ -488,7 +490,7 @@ def test_a_grid_of_a_million_million_points_is_refused_at_once_whoever_says_yes(
     assert ended.wait() == 2, ended.err[-500:]
     assert "Traceback" not in ended.err
     assert "1,000,000,000,000 points" in ended.err
-    assert "study.yaml:3" in ended.err
+    assert ended.err.startswith("error: study.yaml:")
 
 
 ESCAPES = "\\e]0;pwned\\a\\e[2J"
