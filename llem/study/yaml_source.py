@@ -1,6 +1,7 @@
 """Reading YAML safely, with the place of every value."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ MAX_NODES = 200_000
 MAX_DEPTH = 50
 REMEDY = "Mend the file and try again; nothing was run."
 
+MAX_DIGITS = 100
+STR = "tag:yaml.org,2002:str"
+BOOL = "tag:yaml.org,2002:bool"
+NULL = "tag:yaml.org,2002:null"
+INT = "tag:yaml.org,2002:int"
 FLOAT = "tag:yaml.org,2002:float"
 MERGE = "tag:yaml.org,2002:merge"
 NO_JSON = {
@@ -96,11 +102,14 @@ def read_value(text: str) -> Any:
 
 def _read(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read(MAX_BYTES + 1)  # no more: a pipe or a device has no size, and may have no end
     except (OSError, ValueError) as error:  # ValueError: a name that no system can open
         raise _RefusedError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(raw) > MAX_BYTES:
-        raise _RefusedError(f"has {len(raw):,} bytes; a study file may have {MAX_BYTES:,}")
+        found = f"{size:,}" if size > MAX_BYTES else f"more than {MAX_BYTES:,}"
+        raise _RefusedError(f"has {found} bytes; a study file may have {MAX_BYTES:,}")
     return raw
 
 
@@ -160,15 +169,27 @@ class _Walker:
         if id(node) in above:
             self._refuse(node, path, "an alias contains itself")
             return
+        if len(above) > MAX_DEPTH:  # aliases may nest what is written flat
+            self._refuse(node, path, f"nests deeper than {MAX_DEPTH} levels")
+            self._nodes = MAX_NODES
+            return
         if node.tag in NO_JSON:
             self._refuse(node, path, NO_JSON[node.tag])
-        elif node.tag == FLOAT and not _finite(node.value):
-            self._refuse(node, path, f"a number must be finite; found {node.value}")
+        elif not _fits_its_tag(node):
+            self._refuse(node, path, f"the tag !!{node.tag.rpartition(':')[2]} does not fit this value")
+        elif isinstance(node, yaml.ScalarNode):
+            self._check_number(node, path)
         elif isinstance(node, yaml.MappingNode):
             self._walk_mapping(node, path, (*above, id(node)))
         elif isinstance(node, yaml.SequenceNode):
             for number, item in enumerate(node.value):
                 self.walk(item, (*path, number), (*above, id(node)))
+
+    def _check_number(self, node: yaml.ScalarNode, path: KeyPath) -> None:
+        if node.tag == FLOAT and not _finite(node.value):
+            self._refuse(node, path, f"a number must be finite; found {node.value[:MAX_DIGITS]}")
+        elif node.tag in (INT, FLOAT) and len(node.value) > MAX_DIGITS:
+            self._refuse(node, path, f"a number has {len(node.value):,} digits; at most {MAX_DIGITS} are taken")
 
     def _walk_mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[int, ...]) -> None:
         first_lines: dict[str, int] = {}
@@ -176,7 +197,7 @@ class _Walker:
         for key, value in node.value:
             if key.tag == MERGE:
                 continue
-            if key.tag != "tag:yaml.org,2002:str":
+            if key.tag != STR or not isinstance(key, yaml.ScalarNode):
                 self._refuse(key, path, f"the key {getattr(key, 'value', key.id)!r} is no text: put it in quotes")
             elif key.value in first_lines:
                 line = first_lines[key.value]
@@ -186,16 +207,41 @@ class _Walker:
                 self.places.setdefault((*path, key.value), _place(key.start_mark))
                 self.walk(value, (*path, key.value), above)
         for value in merged:  # last: a key of the mapping's own overrides a merged one, and so does its place
-            self.walk(value, path, above)
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                self.walk(source, path, above)
 
     def _refuse(self, node: yaml.Node, path: KeyPath, message: str) -> None:
         self.problems.append(Problem(".".join(map(str, path)), message, *_place(node.start_mark)))
+
+
+def _fits_its_tag(node: yaml.Node) -> bool:
+    """Return whether a value tagged as a number, a truth or a text can be one. Other tags are YAML's to refuse."""
+    if not isinstance(node, yaml.ScalarNode):
+        return node.tag not in (STR, INT, FLOAT, BOOL, NULL)
+    if node.tag not in (INT, FLOAT, BOOL, NULL):
+        return True
+    meant = _RESOLVER.resolve(yaml.ScalarNode, node.value, (True, False))
+    return meant == node.tag or (node.tag == FLOAT and (meant == INT or _is_float(node.value)))
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_RESOLVER: Any = yaml.resolver.Resolver()
 
 
 def _finite(text: str) -> bool:
     if text.strip("+-").lower() in (".inf", ".nan"):
         return False
     try:
-        return math.isfinite(float(text.replace("_", "")))
-    except ValueError:  # YAML's 1:30.5
-        return True
+        parts = [float(part) for part in text.replace("_", "").split(":")]  # 1:30.5 is base 60
+        return math.isfinite(sum(part * 60.0**place for place, part in enumerate(reversed(parts))))
+    except ValueError:
+        return True  # no number at all, which YAML itself will say
+    except OverflowError:
+        return False
