@@ -4,6 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,6 +16,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+WORDS: dict[str, JsonValue] = {"true": True, "false": False, "null": None, "~": None}
+"""What these words mean in YAML."""
 _COMPARISON = re.compile(r"^(>=|<=|!=|>|<)\s*(.+)$")
 
 
@@ -46,7 +49,7 @@ def _fits(value: JsonValue, wanted: JsonValue) -> bool:
     sign, text = compared.groups()
     limit = _number(text)
     if limit is None:  # texts have no order here
-        return sign == "!=" and not _equal(value, text)
+        return sign == "!=" and not _equal(value, WORDS.get(text, text))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return sign == "!="
     return COMPARISONS[sign](value, limit)
@@ -70,9 +73,10 @@ def unusable(wanted: JsonValue) -> str | None:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if isfinite(number) else None
 
 
 def _shown(wanted: JsonValue) -> str:

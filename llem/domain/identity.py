@@ -119,7 +119,7 @@ def varying_keys(configs: Sequence[ExperimentConfig]) -> list[str]:
     for engine in dict.fromkeys(config.engine for config in configs):
         options = _distinct(config.engine_options for config in configs if config.engine == engine)
         found += _differing(options, engine)
-    return found
+    return [key for key in found if key != "prompts.sha256"]  # its path tells people more
 
 
 def build_config_summary(config: ExperimentConfig, varying: Sequence[str]) -> dict[str, JsonValue]:

@@ -14,8 +14,9 @@ ProfileName = Literal["quick", "standard", "publish"]
 Integer = Annotated[int, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, gt=0)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0)]
-Seconds = Annotated[float, Field(strict=True, gt=0)]
-SecondsOrZero = Annotated[float, Field(strict=True, ge=0)]
+# No study lasts thirty years; a number beyond that is a slip, and sums of such numbers have no end.
+Seconds = Annotated[float, Field(strict=True, gt=0, le=1e9)]
+SecondsOrZero = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Switch = Annotated[bool, Field(strict=True)]
 
 STUDY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -121,7 +122,7 @@ class Measurement(Value):
         sensors: Sensors to read, by name; ``auto`` takes every one that works here.
         warmup_passes: Whole passes over the workload before the window opens.
         min_window_s: The window repeats the workload for at least this long.
-        min_passes: … and for at least this many whole passes.
+        min_passes: The window holds at least this many whole passes.
         guard_s: Idle time before and after the window, with the model loaded.
         latency_passes: Passes timed token by token after the window, where the timing cannot disturb it.
         count_flops: Count floating-point operations in one extra pass before the warm-up.

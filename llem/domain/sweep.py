@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import product
-from math import prod
+from math import inf, prod
 
 from pydantic import JsonValue
 
@@ -114,15 +115,15 @@ def overlay(tree: Mapping[str, JsonValue], changes: Mapping[str, JsonValue], sec
     result: Tree = dict(tree)
     for key, value in changes.items():
         before = result.get(key)
-        if key in sections and isinstance(value, dict) and isinstance(before, dict) and _of_one_kind(before, value):
+        if key in sections and isinstance(value, dict) and isinstance(before, dict) and _merge(key, before, value):
             result[key] = {**before, **value}
         else:
             result = with_value(result, key, value)
     return result
 
 
-def _of_one_kind(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> bool:
-    return source_of(after) in (None, source_of(before) or "synthetic")
+def _merge(key: str, before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> bool:
+    return key != "prompts" or source_of(after) in (None, source_of(before) or "synthetic")
 
 
 def source_of(prompts: Mapping[str, JsonValue]) -> JsonValue:
@@ -131,10 +132,10 @@ def source_of(prompts: Mapping[str, JsonValue]) -> JsonValue:
 
 
 def flat(changes: Mapping[str, JsonValue]) -> Tree:
-    """Return ``changes`` with the keys of its mappings dotted; a model stays whole."""
+    """Return ``changes`` with the keys of its sections dotted; a model and the mapping of one option stay whole."""
     keys: Tree = {}
     for key, value in changes.items():
-        if isinstance(value, dict) and key != "model":
+        if isinstance(value, dict) and key != "model" and "." not in key:
             keys.update({f"{key}.{part}": item for part, item in value.items()})
         else:
             keys[key] = value
@@ -144,20 +145,21 @@ def flat(changes: Mapping[str, JsonValue]) -> Tree:
 def expand(base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], default_engine: str) -> Iterator[Point]:
     """Yield every point of the grid, the last dimension fastest; without dimensions the base is the only point.
 
+    Points stand in the order in which the dimensions name their choices, whatever their engines are.
+
     An alternative of one engine applies to that engine's points only. Where the base names no engine, such
     alternatives imply theirs; an alternative that sets the engine overrules the base.
     """
-    for engine in _engines(base, dimensions, default_engine):
-        applying = _applying(dimensions, engine)
-        for taken in product(*applying):
-            if _belongs(taken, engine, base, dimensions, default_engine):
-                yield Point(engine, taken)
+    engines = _engines(base, dimensions, default_engine)
+    by_engine = [_of_engine(engine, base, dimensions, default_engine) for engine in engines]
+    for _, point in by_engine[0] if len(by_engine) == 1 else merge(*by_engine, key=lambda found: found[0]):
+        yield point
 
 
 def most_points(base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], default_engine: str) -> int:
     """Return how many points ``expand`` yields at most, without expanding: exact where no engine is swept."""
     engines = _engines(base, dimensions, default_engine)
-    return sum(prod(len(choices) for choices in _applying(dimensions, engine)) for engine in engines)
+    return sum(prod(len(choices) for choices in _choices(dimensions, engine)) for engine in engines)
 
 
 def _engines(base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], default_engine: str) -> list[JsonValue]:
@@ -171,14 +173,31 @@ def _engines(base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], def
     return engines
 
 
-def _applying(dimensions: Sequence[Dimension], engine: JsonValue) -> list[list[Alternative]]:
+Choice = tuple[float, Alternative | None]
+"""A place in a dimension, and what stands there; nothing, after all others, where the dimension does not apply."""
+
+
+def _of_engine(
+    engine: JsonValue, base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], default_engine: str
+) -> Iterator[tuple[tuple[float, ...], Point]]:
+    """Yield the points of one engine, each with its places in the dimensions."""
+    for choices in product(*_choices(dimensions, engine)):
+        taken = tuple(choice for _, choice in choices if choice is not None)
+        if _belongs(taken, engine, base, dimensions, default_engine):
+            yield tuple(place for place, _ in choices), Point(engine, taken)
+
+
+def _choices(dimensions: Sequence[Dimension], engine: JsonValue) -> list[list[Choice]]:
     """Return each dimension's choices for an engine; a dimension that only speaks to others does not apply."""
-    applying = []
+    found: list[list[Choice]] = []
     for dimension in dimensions:
-        choices = [choice for choice in dimension.alternatives if choice.engine in (None, engine)]
-        if choices or any(choice.sets_engine for choice in dimension.alternatives):
-            applying.append(choices)
-    return applying
+        choices: list[Choice] = [
+            (place, choice) for place, choice in enumerate(dimension.alternatives) if choice.engine in (None, engine)
+        ]
+        if not choices and not any(choice.sets_engine for choice in dimension.alternatives):
+            choices = [(inf, None)]
+        found.append(choices)
+    return found
 
 
 def _belongs(

@@ -53,7 +53,7 @@ class Grammar:
     def is_axis(self, name: str) -> bool:
         """Return whether a key of ``sweep:`` is a key of an experiment, and not the name of a group."""
         head, dot, _ = name.partition(".")
-        return bool(dot) or head in self.experiment_keys or head in self.engines
+        return bool(dot) or head in self.experiment_keys or head in self.engines or head in STUDY_KEYS
 
     def unknown_keys(self, tree: Mapping[str, Any]) -> list[Found]:
         """Return the keys at the top of a file that no study has."""

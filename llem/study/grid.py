@@ -1,19 +1,22 @@
 """The grid of a study: every point becomes an experiment, or is left out with a reason."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from llem.domain.conditions import Condition
 from llem.domain.errors import Problem
 from llem.domain.events.plan import SkipKind
 from llem.domain.spec import ExperimentConfig
-from llem.domain.sweep import Alternative, NoSectionError, Point, Tree, expand, flat, most_points, overlay
+from llem.domain.sweep import Alternative, Dimension, NoSectionError, Point, Tree, expand, flat, most_points, overlay
 from llem.engines.base import Machine
 from llem.study.grammar import Grammar
 from llem.study.layers import Document
 from llem.study.resolve import Refused, Resolver
 from llem.study.sweeps import SweepParser
-from llem.study.values import defaults_of, lookup
+from llem.study.values import lookup
 from llem.study.yaml_source import KeyPath
 
 DEFAULT_ENGINE: str = ExperimentConfig.model_fields["engine"].default
@@ -55,12 +58,19 @@ class Grid:
         self.dimensions = parser.dimensions(document.tree)
         self._only = parser.conditions(document.tree, "only")
         self._exclude = parser.conditions(document.tree, "exclude")
-        self.problems = [document.problem(*found) for found in parser.problems]
+        self.problems = [
+            document.problem(shown, message, place=place) for (place, message), shown in parser.problems.items()
+        ]
+        self._commanded = flat(document.commanded)
+        self._left_out: Counter[str] = Counter()
         self._base: Tree = {
             key: value
             for key, value in document.tree.items()
             if key in grammar.experiment_keys or key in grammar.engines
         }
+        self._spanned = self.dimensions
+        if "engine" in document.commanded:
+            self._keep_engine(document.commanded["engine"])
         self._resolver = Resolver(document.base_dir, grammar, machine)
         self._origins: dict[int, dict[str, str]] = {}
         self._shared: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
@@ -71,13 +81,25 @@ class Grid:
         self.skipped: dict[tuple[SkipKind, str], list[Tree]] = {}
         self.declared = 0
 
-    def most_points(self) -> int:
-        """Return how many points there are at most, without looking at them."""
-        return most_points(self._base, self.dimensions, DEFAULT_ENGINE)
+    def _keep_engine(self, engine: JsonValue) -> None:
+        """Take the engine from the command line: what the study says for other engines does not apply."""
+        self._base["engine"] = engine
+        kept = [
+            Dimension(dimension.name, tuple(c for c in dimension.alternatives if c.engine in (None, engine)))
+            for dimension in self.dimensions
+        ]
+        self._spanned = [dimension for dimension in kept if dimension.alternatives]
+
+    def count(self, enough: int) -> int:
+        """Return how many points there are; above ``enough``, perhaps only how many there are at most."""
+        most = most_points(self._base, self._spanned, DEFAULT_ENGINE)
+        if most > enough:
+            return most
+        return sum(1 for _ in expand(self._base, self._spanned, DEFAULT_ENGINE))
 
     def walk(self) -> None:
         """Look at every point: it becomes an experiment, or is skipped with a reason."""
-        for point in expand(self._base, self.dimensions, DEFAULT_ENGINE):
+        for point in expand(self._base, self._spanned, DEFAULT_ENGINE):
             self.declared += 1
             self._used.update(map(id, point.taken))
             self._settle(point)
@@ -116,14 +138,16 @@ class Grid:
         """Return why a point is left out on purpose; None if it is not."""
         if not self._only and not self._exclude:
             return None
-        value_at = lookup(tree, defaults_of(self._grammar, tree))
+        value_at = lookup(self._grammar, tree)
         wanted = [condition for condition in self._only if condition.holds(value_at)]
         self._held.update(map(id, wanted))
         if self._only and not wanted:
+            self._left_out["only"] += 1
             return f"{self._place(('only',))}: only: no condition holds"
         for number, condition in enumerate(self._exclude):
             if condition.holds(value_at):
                 self._held.add(id(condition))
+                self._left_out["exclude"] += 1
                 return f"{self._place(('exclude', number))}: exclude: {condition.text()}"
         return None
 
@@ -135,11 +159,13 @@ class Grid:
         dotted = ".".join(map(str, path))
         if any(_reaches(key, dotted) for key in self._document.commanded):
             return Problem(dotted, message, file="command line")
-        for alternative in reversed(point.taken):
-            for key in alternative.values:
-                if _reaches(key, dotted):
-                    below = path[len(key.split(".")) :]
-                    return self._document.problem(path, message, place=(*alternative.places[key], *below))
+        given = [(key, taken.places[key]) for taken in reversed(point.taken) for key in taken.values]
+        for key, place in given:
+            if _reaches(key, dotted):
+                return self._document.problem(path, message, place=(*place, *path[len(key.split(".")) :]))
+        for key, place in given:
+            if dotted and key.startswith(f"{dotted}."):  # a rule of a whole section, broken by what the sweep gave
+                return self._document.problem(path, message, place=place)
         return self._document.problem(path, message)
 
     def _origins_of(self, taken: Sequence[Alternative]) -> dict[str, str]:
@@ -153,22 +179,29 @@ class Grid:
     def _alternative_origins(self, alternative: Alternative) -> dict[str, str]:
         origins = {}
         for key, value in alternative.values.items():
-            place = alternative.places[key]
-            line = self._document.line(place)
-            where = f"experiments[{place[1]}]" if place[0] == "experiments" else f"sweep {place[1]}"
+            origin = self._origin(alternative.places[key])
             for leaf in flat({key: value}):
-                if leaf not in self._document.commanded:
-                    origins[leaf] = where if line is None else f"{where} line {line}"
+                if not any(_reaches(key, leaf) for key in self._commanded):
+                    origins[leaf] = origin
         return origins
+
+    def _origin(self, place: KeyPath) -> str:
+        """Return ``sweep batch_size line 8``, and the layer too where that is not the study file."""
+        where = f"experiments[{place[1]}]" if place[0] == "experiments" else f"sweep {place[1]}"
+        layer = self._document.given_by(place)
+        if layer is None or layer.source is None:
+            return f"{where}, {layer.origin}" if layer else where
+        line = layer.place(place)
+        outer = "" if layer.origin == "study" else f", {layer.origin}"
+        return f"{where}{outer}" + (f" line {line[0]}" if line else "")
 
     def why_nothing(self) -> list[Problem]:
         """Return what to tell of a grid of which no point can run."""
-        if self._wrong:
-            return list(self._wrong)
-        if self.declared:
-            key = "exclude" if self._exclude else "only"
-            return [self._document.problem((key,), f"leaves none of the {self.declared} grid points")]
-        return []
+        problems = list(self._wrong)
+        for key, number in self._left_out.items():
+            whole = "leaves none of the" if number == self.declared else f"leaves out {number} of the"
+            problems.append(self._document.problem((key,), f"{whole} {self.declared} grid points"))
+        return problems
 
     def warnings(self) -> list[str]:
         """Return what deserves a person's attention."""

@@ -3,6 +3,7 @@
 Each layer keeps its own text and places, so that every value can be traced and every mistake told where it stands.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ MERGING_SETTINGS = frozenset({"limits", "gaps", "sweep"})
 """Keys of the whole study whose mappings merge key by key when one layer lies over another."""
 
 MAX_BASES = 20
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,9 @@ class Document:
             return Problem(shown, message, file="command line")
         return Problem(shown, message, *(self.sources[0].places.get((), (None, None))))
 
-    def line(self, path: KeyPath) -> int | None:
-        """Return the line of the value at ``path``; None where no file gives it."""
-        for layer in reversed(self.layers):
-            if (place := layer.place(path)) is not None:
-                return place[0]
-        return None
+    def given_by(self, path: KeyPath) -> Layer | None:
+        """Return the highest layer that gives the value at ``path``; None where none does."""
+        return next((layer for layer in reversed(self.layers) if layer.has(path)), None)
 
     def _problem_in(self, layer: Layer, shown: str, message: str, place: Place | None) -> Problem:
         if layer.source is None:
@@ -168,11 +167,13 @@ def read_document(
 def _merged(layers: Sequence[Layer], grammar: Grammar) -> Tree:
     tree: Tree = {}
     for layer in layers:
-        below = tree.get("sweep")
-        tree = overlay(tree, layer.tree, grammar.sections | MERGING_SETTINGS)
-        sweep = tree.get("sweep")
-        if isinstance(sweep, dict) and isinstance(below, dict):  # null takes an inherited axis away
-            tree["sweep"] = {axis: value for axis, value in sweep.items() if value is not None or axis not in below}
+        below, own = tree.get("sweep"), layer.tree.get("sweep")
+        # A dotted key at the top is no key of a study: it is told as such, and must not be taken apart here.
+        keys = {key: value for key, value in layer.tree.items() if "." not in key}
+        tree = overlay(tree, keys, grammar.sections | MERGING_SETTINGS)
+        if isinstance(own, dict) and isinstance(below, dict):  # null takes an inherited axis away
+            gone = [axis for axis, values in own.items() if values is None and axis in below]
+            tree["sweep"] = {axis: values for axis, values in {**below, **own}.items() if axis not in gone}
     return tree
 
 
@@ -224,19 +225,15 @@ def _base_of(source: YamlSource, seen: list[Path], grammar: Grammar) -> Path | N
     )
     if not isinstance(base, str) or not base:
         raise problem(f"expected the path of a YAML file; found {base!r}")
-    shown = Path(source.file).parent / Path(base).expanduser()
-    known = [_real(path) for path in seen]
-    if _real(shown) in known:
+    shown = Path(source.file).parent / os.path.expanduser(base)
+    # os.path, since it takes a name that no system can open for what it is: nothing there.
+    if not os.path.isfile(shown):
+        raise problem(f"there is no file {shown if len(base) <= MAX_SHOWN else base[:MAX_SHOWN] + '…'!s}")
+    if any(os.path.samefile(shown, path) for path in seen):
         raise problem(f"{base} leads back to itself: {' → '.join(path.name for path in seen)} → {shown.name}")
     if len(seen) > MAX_BASES:
         raise problem(f"the chain of base files is longer than {MAX_BASES}")
-    if not shown.is_file():
-        raise problem(f"there is no file {shown}")
     return shown
-
-
-def _real(path: Path) -> Path:
-    return Path(path).resolve()
 
 
 def _commanded(settings: Sequence[str], grammar: Grammar, problems: list[Problem]) -> tuple[Tree, Tree]:
@@ -258,6 +255,7 @@ def _commanded(settings: Sequence[str], grammar: Grammar, problems: list[Problem
             elif grammar.sets_study(key):
                 study = overlay(study, {key: value}, MERGING_SETTINGS)
             else:
+                experiments.pop(key, None)  # the last word on a key comes last, also against its section
                 experiments[key] = value
         except (ValueError, NoSectionError) as error:
             problems.append(Problem(key, str(error), file=f"--set {setting}"))

@@ -16,10 +16,10 @@ from llem.study.grid import Declared, Grid
 from llem.study.layers import Document, read_document
 from llem.study.machine import ProbedMachine
 from llem.study.resolve import explained
+from llem.study.sweeps import MOST_POINTS
 from llem.study.yaml_source import YamlSource
 
 MANY_TRIALS = 100_000
-MOST_POINTS = 1_000_000
 MOST_TRIALS = 10_000_000
 
 
@@ -94,7 +94,7 @@ def load_study(
     checked = _settings(document, grammar, problems)
     grid = Grid(document, grammar, machine or ProbedMachine())
     problems += grid.problems
-    most = grid.most_points()
+    most = grid.count(MOST_POINTS)
     if checked is not None:
         _require_sane_size(document, most, checked.cycles, many=many)
     elif most > MANY_TRIALS:

@@ -74,7 +74,7 @@ def plan_study(loaded: LoadedStudy) -> StudyPlan:
             SkippedPoints(kind=kind, reason=reason, points=tuple(points))
             for (kind, reason), points in loaded.skipped.items()
         ),
-        origins=loaded.origins,
+        origins={key: origin for key, origin in loaded.origins.items() if key != "seed" or settings.seed is not None},
     )
     return StudyPlan(
         study=study,

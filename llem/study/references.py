@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from llem.domain.errors import Problem
 from llem.domain.sweep import Tree
 from llem.engines.sources import is_local
-from llem.study.grammar import Grammar
+from llem.study.grammar import NOTE_PREFIX, Grammar
 from llem.study.yaml_source import KeyPath, YamlSource
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<default>[^}]*))?\}")
@@ -37,7 +37,8 @@ def read_references(
         The tree, a note for each value that a variable gave, and what is wrong.
     """
     resolver = _Resolver(source, folder, target, grammar, environment)
-    tree = {key: resolver.resolve(value, (key,)) for key, value in source.tree.items()}
+    # The author's own keys are taken as they are: what is merged from them is resolved where it stands then.
+    tree = {key: v if key.startswith(NOTE_PREFIX) else resolver.resolve(v, (key,)) for key, v in source.tree.items()}
     return tree, resolver.notes, resolver.problems
 
 
@@ -84,10 +85,17 @@ class _Resolver:
 
     def _rebased(self, key: str, value: str) -> str:
         """Return a path of this file as seen from the target folder."""
+        if key == "prompts.path":
+            value = os.path.expanduser(value)
         relative = key == "prompts.path" or (key == "model" and is_local(value, self._folder))
-        if not relative or not value or self._folder == self._target or os.path.isabs(os.path.expanduser(value)):
+        # A name with a null byte is told by who opens it.
+        if not relative or self._folder == self._target or value.startswith(("/", "~")) or not value or "\0" in value:
             return value
-        seen = os.path.relpath(self._folder / value, self._target)
+        here = self._folder / value
+        seen = os.path.relpath(here, self._target)
+        # A folder that is gone, or a link, has no way up to where the file lies.
+        if not os.path.isdir(self._target) or os.path.realpath(self._target / seen) != os.path.realpath(here):
+            return str(here)
         return seen if seen.startswith(os.pardir) else os.path.join(os.curdir, seen)
 
     def _refuse(self, path: KeyPath, message: str) -> None:
@@ -97,7 +105,7 @@ class _Resolver:
 def experiment_key(path: KeyPath, grammar: Grammar) -> str:
     """Return the dotted key of an experiment that the value at ``path`` of a study file is given to."""
     names = [part for part in path if isinstance(part, str)]
-    if names[0] == "experiments":
+    if names[0] in ("experiments", "exclude", "only"):
         names = names[1:]
     elif names[0] == "sweep":
         names = names[1:] if len(names) > 1 and grammar.is_axis(names[1]) else names[2:]

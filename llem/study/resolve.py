@@ -13,7 +13,7 @@ from llem.domain.sweep import Tree, source_of
 from llem.engines.base import EngineError, Machine
 from llem.engines.prompts import file_sha256, read_texts
 from llem.sensors import SENSORS
-from llem.study.grammar import Found, Grammar, short, unknown
+from llem.study.grammar import STUDY_KEYS, Found, Grammar, short, unknown
 from llem.study.yaml_source import KeyPath
 
 M = TypeVar("M", bound=BaseModel)
@@ -75,6 +75,9 @@ class Resolver:
         return self._checked[key]
 
     def _config(self, fields: dict[str, Any], problems: list[Found]) -> ExperimentConfig:
+        for name in SHARED[1:]:
+            if fields.get(name, ...) is None:
+                del fields[name]  # an empty section is one that says nothing
         prompts = fields.get("prompts")
         if isinstance(prompts, dict) and "source" not in prompts:
             fields["prompts"] = {"source": source_of(prompts) or "synthetic", **prompts}
@@ -154,13 +157,15 @@ def explained(error: ValidationError, tree: Any, grammar: Grammar, above: KeyPat
         path = _file_path(item["loc"], tree)
         found = item["input"]
         if item["type"] == "extra_forbidden":
-            message = unknown(str(path[-1]), grammar.keys.get((*above, *path[:-1]), []))
+            key, known = str(path[-1]), grammar.keys.get((*above, *path[:-1]), [])
+            message = f"{key!r} does not go with the other keys here" if key in known else unknown(key, known)
         elif item["type"] == "missing":
             path, message = (*path, str(item["loc"][-1])), "is missing"
         elif item["type"] == "value_error":
             message = str(item["ctx"]["error"])
             named = message.partition(" ")[0]
-            if not path and grammar.key_problem(named) is None:  # a rule between two keys begins with the first
+            if not path and (named in STUDY_KEYS or grammar.key_problem(named) is None):
+                # A rule between keys begins with the first of them.
                 path = tuple(named.split("."))
         else:
             shown = f"a {type(found).__name__}" if isinstance(found, BaseModel) else short(found)

@@ -10,14 +10,21 @@ from llem.domain.sweep import Tree, flat, source_of
 from llem.study.grammar import Grammar
 
 
-def lookup(tree: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> Callable[[str], JsonValue]:
-    """Return a function from a dotted key to its value in ``tree``, else in ``defaults``, else NOTHING."""
+def lookup(grammar: Grammar, tree: Mapping[str, JsonValue]) -> Callable[[str], JsonValue]:
+    """Return a function from a dotted key to a point's value, llem's default where it has none, else NOTHING.
+
+    Options of an engine that is not the point's own are NOTHING.
+    """
+    defaults = defaults_of(grammar, tree)
 
     def value_at(key: str) -> JsonValue:
-        value: Any = tree
-        for part in key.split("."):
+        head = key.partition(".")[0]
+        other = head in grammar.engines and head != tree.get("engine")
+        value: Any = NOTHING if other else tree
+        for part in () if other else key.split("."):
             if not isinstance(value, Mapping) or part not in value:
-                return defaults.get(key, NOTHING)
+                value = defaults.get(key, NOTHING)
+                break
             value = value[part]
         found: JsonValue = value
         return found

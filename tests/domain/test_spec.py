@@ -30,7 +30,7 @@ def test_a_batch_holds_at_least_one_request(make, size):
 
 
 def test_a_batch_larger_than_the_prompts_is_refused(make):
-    with pytest.raises(ValidationError, match=r"prompts.count \(4\) is less than batch_size \(8\)"):
+    with pytest.raises(ValidationError, match=r"batch_size \(8\) is more than prompts.count \(4\)"):
         make.config(batch_size=8, prompts={"source": "synthetic", "count": 4})
     assert make.config(batch_size=8, prompts={"source": "synthetic", "count": 8}).batch_size == 8
 

@@ -112,7 +112,7 @@ def test_an_audit_leaves_the_study_as_it_is(study):
         ("recorded_at = '2020-01-01T00:00:00.000000Z' WHERE seq = 1", 1),
         ("session = 2 WHERE seq = 4", 4),
         ("kind = 'experiment_skipped' WHERE seq = 5", 5),
-        ("v = 2 WHERE seq = 3", 3),
+        ("v = 1 WHERE seq = 3", 3),
         ("trial = 'e1_c1' WHERE seq = 6", 6),
         ("attempt = 9 WHERE seq = 6", 6),
         ("prev_hash = hash WHERE seq = 7", 7),
