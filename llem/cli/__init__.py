@@ -1,5 +1,6 @@
 """The command line: thin, and lazy so that ``--help`` pays only for cyclopts."""
 
+import errno
 import sys
 
 from cyclopts import App
@@ -10,6 +11,7 @@ from llem.cli.screen import silence_broken_streams
 from llem.domain.errors import LlemError
 from llem.version import __version__
 
+OUTPUT_IS_FULL = (errno.ENOSPC, errno.EIO)
 MOST_OF_A_LINE = 2_000
 
 
@@ -38,9 +40,14 @@ for group, command, words in (
 def main() -> None:
     """Run the command line and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a figure in ± is no reason to fail
+        if stream is not None:  # closed by who started us
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a ± is no reason to fail
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it can be told, and not when Python exits
     except LlemError as error:
         from llem.cli.words import printable
 
@@ -54,3 +61,9 @@ def main() -> None:
         # Whoever read our output has gone (`llem study log … | head`): the code that SIGPIPE would have given.
         silence_broken_streams()
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in OUTPUT_IS_FULL or error.filename is not None:
+            raise
+        silence_broken_streams()
+        print(f"error: what was asked for cannot be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(3)

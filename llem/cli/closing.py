@@ -57,8 +57,16 @@ def _show_results(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
 
 def table_console() -> Console:
     """Return the console for tables: the terminal's width, or one that wraps no figure in files and pipes."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=PIPE_WIDTH)
+
+
+class _Console(Console):
+    """A console that leaves a broken pipe to the command line: it has an exit code of its own."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass on what happened."""
+        raise BrokenPipeError
 
 
 def print_experiments(console: Console, summaries: list[ExperimentSummary]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem.cli.planning import Settings, Yes, as_settings, free_bytes, make_plan
+from llem.cli.planning import Cycles, Settings, Yes, as_settings, free_bytes, make_plan
 from llem.cli.planview import plan_json, show_plan
 from llem.cli.run import STUDIES
 from llem.domain.spec import OrderKind, ProfileName
@@ -17,7 +17,7 @@ def plan(
     study: Path,
     *,
     set_: Settings = None,
-    cycles: int | None = None,
+    cycles: Cycles = None,
     order: OrderKind | None = None,
     profile: ProfileName | None = None,
     from_: Annotated[list[Path] | None, Parameter(name="--from", negative="", consume_multiple=False)] = None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from llem.cli.words import duration_text, printable
 from llem.domain.errors import InputError
@@ -18,6 +18,13 @@ ASK_TRIALS = 1_000
 ASK_DURATION_S = 8 * 3600
 
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
+
+
+def _whole(kind: object, tokens: Sequence[Token]) -> int:
+    return int(tokens[0].value)  # not rounded, as 2.5 would be without this
+
+
+Cycles = Annotated[int | None, Parameter(converter=_whole)]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from llem.cli.closing import table_console
 from llem.cli.words import counted, duration_text, energy_text, printable
+from llem.domain.events.base import ROUTING
 from llem.domain.identity import summary_text
 from llem.domain.order import in_cycles
 from llem.domain.spec import CYCLE_AFTER_CYCLE, CoolDown, Gap
@@ -57,7 +58,8 @@ def _print(console: Console, heading: str, lines: Sequence[str]) -> None:
         console.print()
         console.print(Text(heading, style="bold"))
     for line in lines:
-        console.print(Text(printable(f"  {line}" if heading else line, 2000)))
+        text = Text(printable(f"  {line}" if heading else line, 2000))
+        console.print(text, soft_wrap=not console.is_terminal)  # a file's lines stay whole
 
 
 def plan_json(plan: StudyPlan, estimate: Estimate, *, free_bytes: int | None) -> str:
@@ -78,7 +80,7 @@ def plan_json(plan: StudyPlan, estimate: Estimate, *, free_bytes: int | None) ->
         },
         "axes": [{"name": name, "alternatives": alternatives} for name, alternatives in plan.axes],
         "skipped": [skipped.model_dump(mode="json") for skipped in study.skipped],
-        "experiments": [planned.model_dump(mode="json", exclude={"kind", "v"}) for planned in plan.experiments],
+        "experiments": [planned.model_dump(mode="json", exclude=set(ROUTING)) for planned in plan.experiments],
         "order": {
             "kind": study.order,
             "seed": study.seed,
@@ -164,9 +166,10 @@ def _order(plan: StudyPlan, console: Console) -> Lines:
         yield (f"cycle {number:<3} {cells}" if in_rows else cells) + more
     if len(starts) > MOST_ROWS:
         yield f"… {len(starts) - MOST_ROWS:,} more rows (--json lists all)"
-    for name, gap in (("between trials", study.gaps.between_trials), ("between cycles", study.gaps.between_cycles)):
-        if gap:
-            yield f"gap {name}: {gap_text(gap)}"
+    if study.gaps.between_trials:
+        yield f"gap between trials: {gap_text(study.gaps.between_trials)}"
+    if study.gaps.between_cycles is not None:
+        yield f"gap between cycles: {gap_text(study.gaps.between_cycles)}"
 
 
 def gap_text(gap: Gap) -> str:
@@ -213,7 +216,7 @@ def _estimate(estimate: Estimate, free_bytes: int | None) -> Lines:
 def bytes_text(size: float) -> str:
     """Return a size with a unit that suits it."""
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
+        if size < 999.5:  # what rounds to 1,000 is 1 of the next unit
             return f"{size:.3g} {unit}"
         size /= 1000
-    return f"{size:,.3g} TB"
+    return f"{size:,.0f} TB" if size >= 100 else f"{size:.3g} TB"

@@ -6,9 +6,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from llem.cli.closing import close_session
-from llem.cli.planning import Settings, Yes, as_settings
+from llem.cli.planning import Cycles, Settings, Yes, as_settings
 from llem.cli.reading import studies_in
-from llem.cli.run import STUDIES, SessionView
+from llem.cli.run import STUDIES, SessionView, tell_left_out
 from llem.domain.errors import InputError
 from llem.domain.spec import OrderKind, ProfileName
 from llem.study.extend import Revision
@@ -23,7 +23,7 @@ def resume(
     study: Path | None = None,
     extend: Annotated[bool, Parameter(negative="")] = False,
     set_: Settings = None,
-    cycles: int | None = None,
+    cycles: Cycles = None,
     order: OrderKind | None = None,
     profile: ProfileName | None = None,
     yes: Yes = False,
@@ -62,7 +62,7 @@ def resume(
             "--extend, --set, --cycles, --order and --profile change a study file, and none was given.",
             remedy="Name it with --study FILE; without it, a study is resumed as it was planned.",
         )
-    revision = None if study is None else Revision(study, settings, extend=extend, many=yes)
+    revision = None if study is None else Revision(study, settings, extend=extend, many=yes, tell=tell_left_out)
     view = SessionView(as_json=json)
     root = newest_unfinished(output) if folder is None else folder
     ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision)

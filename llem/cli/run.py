@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from llem.cli.closing import close_session
 from llem.cli.observers import StudyObserver, choose_display
-from llem.cli.planning import Settings, Yes, agree_to_run, as_settings, make_plan
+from llem.cli.planning import Cycles, Settings, Yes, agree_to_run, as_settings, make_plan
 from llem.cli.words import counted, printable
 from llem.domain.spec import OrderKind, ProfileName
 from llem.projections.manifest import ManifestFold
@@ -26,7 +26,7 @@ def run(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = STUDIES,
     set_: Settings = None,
-    cycles: int | None = None,
+    cycles: Cycles = None,
     order: OrderKind | None = None,
     profile: ProfileName | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,

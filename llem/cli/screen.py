@@ -9,7 +9,7 @@ def silence_broken_streams() -> None:
 
     What still waits in their buffers would otherwise fail once more when Python exits, and replace the exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except OSError:

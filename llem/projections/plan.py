@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from llem.domain.errors import JournalError
 from llem.domain.events import ExperimentPlanned, SessionStarted, StudyExtended, StudyPlanned
 from llem.domain.host import Host
 from llem.domain.row import Row
@@ -18,17 +19,25 @@ class PlanFold:
         study: The plan of repetition; None while nothing was planned.
         experiments: The experiments by their index.
         host: The machine of the last session; None before the first.
+        extensions: How often the study was extended.
     """
 
     study: StudyPlanned | None = None
     experiments: dict[int, ExperimentPlanned] = field(default_factory=dict)
     host: Host | None = None
+    extensions: int = 0
 
     def apply_all(self, rows: Iterable[Row]) -> "PlanFold":
         """Take in ``rows`` and return this fold."""
         for row in rows:
             if row.kind in KINDS:
-                self._apply(row)
+                try:
+                    self._apply(row)
+                except (LookupError, ValueError) as error:
+                    raise JournalError(
+                        f"Event {row.seq} ({row.kind}) does not fit the events before it: {error!r}.",
+                        remedy="The journal is damaged: `llem study log FOLDER --verify` says where.",
+                    ) from error
         return self
 
     def _apply(self, row: Row) -> None:
@@ -37,6 +46,7 @@ class PlanFold:
             self.study = event
         elif isinstance(event, StudyExtended) and self.study is not None:
             self.study, self.experiments = extended(self.study, self.experiments.values(), event)
+            self.extensions += 1
         elif isinstance(event, ExperimentPlanned):
             self.experiments[event.index] = event
         elif isinstance(event, SessionStarted):

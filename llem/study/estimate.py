@@ -70,6 +70,7 @@ def estimate(plan: StudyPlan, earlier: Sequence[Path] = ()) -> Estimate:
         JournalError: One of the journals cannot be read.
     """
     history = HistoryFold()
+    earlier = list({folder.resolve(): folder for folder in earlier}.values())
     for folder in earlier:
         with open_reader(StudyFolder(folder).journal) as reader:
             history.apply_all(reader.rows())

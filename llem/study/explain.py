@@ -90,15 +90,17 @@ def _alike(own: Iterable[Mapping[str, str]]) -> list[Origins]:
 def _origins(key: str, groups: Iterable[Origins], shared: Mapping[str, str]) -> tuple[str, ...]:
     """Return the origins of a key over all experiments, those of keys above and below it included."""
     found: dict[str, None] = {}
+    below = f"{key}."
+    common = [origin for other, origin in shared.items() if _holds(other, key) or other.startswith(below)]
     for group in groups:
-        near = [origin for other, origins in group.items() if _covers(other, key) for origin in origins]
-        near = near or [origin for other, origin in shared.items() if _covers(other, key)]
-        found.update(dict.fromkeys(near or [FILLED_IN.get(key, DEFAULT)]))
+        own = [origin for other, origins in group.items() if _holds(other, key) for origin in origins]
+        parts = [origin for other, origins in group.items() if other.startswith(below) for origin in origins]
+        found.update(dict.fromkeys([*(own or common), *parts] or [FILLED_IN.get(key, DEFAULT)]))
     return tuple(found)
 
 
-def _covers(other: str, key: str) -> bool:
-    return other == key or key.startswith(f"{other}.") or other.startswith(f"{key}.")
+def _holds(other: str, key: str) -> bool:
+    return other == key or key.startswith(f"{other}.")
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

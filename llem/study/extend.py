@@ -1,6 +1,6 @@
 """A changed study file against the plan of a study that has run: what differs, and the extension it may become."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,9 @@ class StudyDiff:
         found = [f"{c.key} cannot change" for c in self.settings if c.key in FIXED]
         found += [f"{c.key} can grow, not shrink" for c in self.settings if c.key == "cycles" and c.after < c.before]
         if self.changed:
-            found.append(f"{len(self.changed)} planned experiments would be others")
+            found.append(f"{_experiments(len(self.changed))} would not be the same")
         if self.removed:
-            found.append(f"{len(self.removed)} planned experiments would be taken away")
+            found.append(f"{_experiments(len(self.removed))} would be taken away")
         return found
 
 
@@ -102,7 +102,7 @@ class StudyDiffersError(InputError):
         obstacles = diff.obstacles()
         if obstacles:
             remedy = (
-                f"That is no extension: {', '.join(obstacles)}. Resume without --study to go on as planned, or start "
+                f"That is no extension: {'; '.join(obstacles)}. Resume without --study to go on as planned, or start "
                 "a new study: llem study run"
             )
         else:
@@ -116,6 +116,21 @@ class StudyDiffersError(InputError):
 
 
 @dataclass(frozen=True)
+class Extension:
+    """What a study is extended by.
+
+    Attributes:
+        events: The events that say so.
+        sources: The study file and its base files: (name, content).
+        number: The how many-th extension of the study it is.
+    """
+
+    events: list[Event]
+    sources: list[tuple[str, bytes]]
+    number: int
+
+
+@dataclass(frozen=True)
 class Revision:
     """A study file that a study is resumed with.
 
@@ -124,15 +139,17 @@ class Revision:
         settings: ``dotted.key=value`` from the command line.
         extend: Whether the study may get what only the file has.
         many: Whether more than 100,000 trials are meant.
+        tell: Is told the file's plan, before it is compared.
     """
 
     file: Path
     settings: Sequence[str] = ()
     extend: bool = False
     many: bool = False
+    tell: Callable[[StudyPlan], None] = lambda plan: None
 
-    def against(self, root: Path, plan: PlanFold) -> tuple[list[Event], list[tuple[str, bytes]]]:
-        """Return the events that extend the study in ``root``, and the files to keep; both empty if nothing differs.
+    def against(self, root: Path, plan: PlanFold) -> "Extension | None":
+        """Return what the study in ``root`` is to be extended by; None if nothing differs.
 
         Raises:
             StudyDiffersError: The file differs, and may not or cannot be an extension.
@@ -141,12 +158,14 @@ class Revision:
         assert plan.study is not None
         loaded = load_study(self.file, self.settings, many=self.many, base_dir=Path(plan.study.base_dir))
         wanted = plan_study(loaded)
+        self.tell(wanted)
         diff = compare(plan.study, list(plan.experiments.values()), wanted)
         if not diff:
-            return [], []
+            return None
         if not self.extend or diff.obstacles():
             raise StudyDiffersError(root, diff, asked_to_extend=self.extend)
-        return _extension(plan.study, list(plan.experiments.values()), wanted, diff.added), wanted.sources
+        events = _extension(plan.study, list(plan.experiments.values()), wanted, diff.added)
+        return Extension(events, wanted.sources, plan.extensions + 1)
 
 
 def compare(study: StudyPlanned, experiments: Sequence[ExperimentPlanned], wanted: StudyPlan) -> StudyDiff:
@@ -249,6 +268,10 @@ def _extension(
         for index, planned in enumerate(added, start=len(experiments))
     ]
     return [event, *joining]
+
+
+def _experiments(number: int) -> str:
+    return f"{number} planned experiment{'' if number == 1 else 's'}"
 
 
 def _shown(value: Any) -> str:

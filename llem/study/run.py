@@ -9,11 +9,11 @@ from pathlib import Path
 from llem.domain.errors import InputError, JournalError
 from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
-from llem.journal.reader import no_plan
+from llem.journal.reader import no_plan, open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
 from llem.study.audit import anchor_findings, anchors_of, checked
-from llem.study.extend import Revision
+from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
 from llem.study.host import boot_id, require_linux
 from llem.study.integrity import trial_file_problems
@@ -54,8 +54,8 @@ def start_study(
     folder = create_study_dir(output_dir, plan.study.study_name, now())
     keep_study_files(folder, plan.sources)
     with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
-        journal.append_all([plan.study, *plan.experiments])
-        return _run(folder, journal, "run", observe, make_launcher, start_recorder, retry_failed=True)
+        fold = ManifestFold().apply_all(journal.append_all([plan.study, *plan.experiments]))
+        return _run(folder, journal, fold, "run", observe, make_launcher, start_recorder, retry_failed=True)
 
 
 def resume_study(
@@ -91,30 +91,36 @@ def resume_study(
             f"{root} is no study: it holds no {folder.journal.name}.",
             remedy="Give the folder that `llem study run` made; it is named {name}_{time}.",
         )
-    with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
-        for part in (folder.results, folder.samples, folder.logs):
-            part.mkdir(exist_ok=True)
-        journal.session += 1
-        if revision is not None:
-            _revise(folder, journal, revision)
-        return _run(folder, journal, "resume", observe, make_launcher, start_recorder, retry_failed=retry_failed)
+    with StudyLock(folder.lock, _holder()):
+        # Compared by a reader, so that a study for which the file is refused is not touched, not even opened.
+        extension = revision and _compared(folder, revision)
+        with Journal(folder.journal) as journal:
+            for part in (folder.results, folder.samples, folder.logs):
+                part.mkdir(exist_ok=True)
+            fold = _sound_fold(folder, journal)
+            journal.session += 1
+            if extension:
+                keep_study_files(folder, extension.sources, revision=extension.number)
+                for row in journal.append_all(extension.events):
+                    fold.apply(row)
+            return _run(
+                folder, journal, fold, "resume", observe, make_launcher, start_recorder, retry_failed=retry_failed
+            )
 
 
-def _revise(folder: StudyFolder, journal: Journal, revision: Revision) -> None:
-    """Extend the study as the revision says; the file is kept beside the one that the study began with."""
-    plan = PlanFold().apply_all(checked(journal.rows()))
+def _compared(folder: StudyFolder, revision: Revision) -> Extension | None:
+    """Return what the revision adds to the study, every link of its journal's chain checked."""
+    with open_reader(folder.journal) as reader:
+        plan = PlanFold().apply_all(checked(reader.rows()))
     if plan.study is None:
         raise no_plan(folder.root)
-    events, sources = revision.against(folder.root, plan)
-    if events:
-        number = sum(row.kind == "study_extended" for row in journal.rows()) + 1
-        keep_study_files(folder, sources, revision=number)
-        journal.append_all(events)
+    return revision.against(folder.root, plan)
 
 
 def _run(
     folder: StudyFolder,
     journal: Journal,
+    fold: ManifestFold,
     command: Command,
     observe: MakeObserver,
     make_launcher: MakeLauncher,
@@ -122,7 +128,6 @@ def _run(
     *,
     retry_failed: bool,
 ) -> Ending:
-    fold = _sound_fold(folder, journal)
     session = Session(
         folder,
         journal,

@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
             "~ {ok} behaviour=ok: generation.output_tokens: 4 → 5",
             "~ {ok_too} behaviour=ok_too: generation.output_tokens: 4 → 5",
         ],
-        ["2 planned experiments would be others"],
+        ["2 planned experiments would not be the same"],
     ),
     "a removed experiment": (
         {"sweep": {"model.behaviour": ["ok_too"]}},
@@ -268,7 +268,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
             '~ {ok_too} behaviour=ok_too: model: {{"behaviour":"ok_too","config":"llama","seed":0}} → '
             '{{"behaviour":"ok","config":"llama","seed":0}}; dtype: auto → float32',
         ],
-        ["order cannot change", "cycles can grow, not shrink", "would be others"],
+        ["order cannot change", "cycles can grow, not shrink", "would not be the same"],
     ),
 }
 

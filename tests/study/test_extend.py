@@ -3,6 +3,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llem.domain.errors import StudyFileError
 from llem.domain.events import ExperimentPlanned, StudyExtended
@@ -88,7 +90,7 @@ DIFFERENCES = {
             "~ <1> batch_size=1: dtype: auto → float32; prompts.input_tokens: 128 → 64",
             "~ <2> batch_size=2: dtype: auto → float32; prompts.input_tokens: 128 → 64",
         ],
-        ["2 planned experiments would be others"],
+        ["2 planned experiments would not be the same"],
     ),
     "an option of the engine": (
         STUDY + "transformers: {attn_implementation: eager}\n",
@@ -96,7 +98,7 @@ DIFFERENCES = {
             "~ <1> batch_size=1: transformers.attn_implementation: null → eager",
             "~ <2> batch_size=2: transformers.attn_implementation: null → eager",
         ],
-        ["2 planned experiments would be others"],
+        ["2 planned experiments would not be the same"],
     ),
     "a profile that changes the method": (
         STUDY + "profile: quick\n",
@@ -105,7 +107,7 @@ DIFFERENCES = {
             "measurement.min_passes: 3 → 2"
             for size in (1, 2)
         ],
-        ["2 planned experiments would be others"],
+        ["2 planned experiments would not be the same"],
     ),
 }
 
@@ -188,19 +190,19 @@ def test_a_diff_of_thousands_is_told_at_once_and_in_few_lines(planned):
 
 
 def revised(before, file, make, **options):
-    """Return the events by which a file extends a plan, and the rows of both in a journal."""
+    """Return the extension of a plan by a file, None where nothing differs, and the rows of both in a journal."""
     chain = make.chain()
     for event in (before.study, *before.experiments):
         chain.append(event)
-    events, sources = Revision(file, **options).against(Path("folder"), PlanFold().apply_all(chain.rows))
-    for event in events:
+    extension = Revision(file, **options).against(Path("folder"), PlanFold().apply_all(chain.rows))
+    for event in extension.events if extension else ():
         chain.append(event)
-    return events, sources, chain
+    return extension, chain
 
 
 def test_a_file_that_differs_in_nothing_is_no_extension(planned, make, tmp_path):
-    events, sources, _ = revised(planned(), tmp_path / "study.yaml", make, extend=True)
-    assert (events, sources) == ([], [])
+    extension, _ = revised(planned(), tmp_path / "study.yaml", make, extend=True)
+    assert extension is None
 
 
 def test_a_difference_is_refused_unless_it_may_and_can_be_an_extension(planned, make, tmp_path):
@@ -227,8 +229,10 @@ def test_an_extension_is_one_event_and_the_experiments_that_join(planned, make, 
     before = planned()
     file = tmp_path / "study.yaml"
     file.write_text(HEAD + STUDY.replace("[1, 2]", "[4, 1, 2]").replace("cycles: 2", "cycles: 3"))
-    (event, joined), sources, chain = revised(before, file, make, extend=True)
-    assert sources == [(str(file), file.read_bytes())]
+    extension, chain = revised(before, file, make, extend=True)
+    event, joined = extension.events
+    assert extension.sources == [(str(file), file.read_bytes())]
+    assert extension.number == 1
     assert isinstance(event, StudyExtended)
     assert isinstance(joined, ExperimentPlanned)
     assert (event.cycles, event.added, event.sequence) == (3, 1, [0, 1, 2, 2, 2])
@@ -247,15 +251,18 @@ def test_an_extension_is_one_event_and_the_experiments_that_join(planned, make, 
     )
 
 
-@pytest.mark.parametrize("order", ["blocks", "sequential", "interleave", "reverse", "shuffle", "latin_square"])
+ORDERS = ["blocks", "sequential", "interleave", "reverse", "shuffle", "latin_square"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_an_extended_study_has_every_trial_once_and_becomes_what_its_file_says(planned, make, tmp_path, order):
     text = f"cycles: {{}}\norder: {order}\nseed: 3\nsweep: {{{{batch_size: {{}}}}}}\n"
     before = planned(text.format(2, [1, 2, 4]))
     file = tmp_path / "study.yaml"
     file.write_text(HEAD + text.format(5, [1, 2, 4, 8]))
-    (event, *_), _, chain = revised(before, file, make, extend=True)
+    extension, chain = revised(before, file, make, extend=True)
     plan = PlanFold().apply_all(chain.rows)
-    assert plan.study.sequence == [*before.study.sequence, *event.sequence]
+    assert plan.study.sequence == [*before.study.sequence, *extension.events[0].sequence]
     assert Counter(plan.study.sequence) == dict.fromkeys(range(4), 5)
     wanted = plan_study(load_study(file))
     assert plan.study.study_design_hash == wanted.study.study_design_hash
@@ -271,9 +278,57 @@ def test_cycles_that_are_added_are_those_that_the_study_would_have_had(planned, 
     before = planned(text.format(2))
     file = tmp_path / "study.yaml"
     file.write_text(HEAD + text.format(7))
-    events, _, chain = revised(before, file, make, extend=True)
-    assert len(events) == 1
+    extension, chain = revised(before, file, make, extend=True)
+    assert len(extension.events) == 1
     assert PlanFold().apply_all(chain.rows).study.sequence == plan_study(load_study(file)).study.sequence
+
+
+SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=5, unique=True)
+
+
+@given(
+    before=SIZES,
+    after=SIZES,
+    grown=st.booleans(),
+    cycles=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    order=st.sampled_from(ORDERS),
+)
+def test_what_may_be_an_extension_becomes_the_study_of_its_file(
+    make, tmp_path_factory, before, after, grown, cycles, order
+):
+    if grown:
+        after, cycles = list(dict.fromkeys([*after, *before])), (min(cycles), max(cycles))
+    file = tmp_path_factory.mktemp("study") / "study.yaml"
+
+    def plan(sizes, cycles):
+        sweep = f"sweep: {{batch_size: {sizes}}}\n"
+        file.write_text(f"{HEAD}cycles: {cycles}\norder: {order}\nmeasurement: {{guard_s: 0}}\n{sweep}")
+        return plan_study(load_study(file))
+
+    planned, wanted = plan(before, cycles[0]), plan(after, cycles[1])
+    diff = diff_of(planned, wanted)
+    assert len(diff.removed) + len(diff.changed) == len({*before} - {*after})
+    assert len(diff.added) + len(diff.changed) == len({*after} - {*before})
+    assert bool(diff) == ({*before} != {*after} or cycles[0] != cycles[1])
+    can = {*before} <= {*after} and cycles[0] <= cycles[1]
+    assert (diff.obstacles() == []) == can
+    if not can:
+        with pytest.raises(StudyDiffersError):
+            revised(planned, file, make, extend=True)
+        return
+    _, chain = revised(planned, file, make, extend=True)
+    fold = PlanFold().apply_all(chain.rows)
+    assert [one.config.batch_size for one in fold.experiments.values()][: len(before)] == before
+    assert {one.config.batch_size for one in fold.experiments.values()} == {*after}
+    assert list(fold.experiments) == [one.index for one in fold.experiments.values()] == list(range(len(after)))
+    assert fold.study.sequence[: len(planned.study.sequence)] == planned.study.sequence
+    assert Counter(fold.study.sequence) == dict.fromkeys(range(len(after)), cycles[1])
+    assert len({one.label for one in fold.experiments.values()}) == len(after)
+    assert not compare(fold.study, list(fold.experiments.values()), wanted)
+    for number in range(1, len(chain.rows) + 1):
+        manifest = ManifestFold().apply_all(chain.rows[:number]).manifest()
+        assert manifest.pending == manifest.total_experiments == len(manifest.experiments)
+    assert manifest.total_experiments == len(after) * cycles[1]
 
 
 def test_extending_twice_is_extending_once(planned, make, tmp_path):
@@ -284,9 +339,10 @@ def test_extending_twice_is_extending_once(planned, make, tmp_path):
         chain.append(event)
     for cycles, sizes in ((2, [1, 2, 4]), (3, [1, 2, 4]), (3, [1, 2, 4, 8])):
         file.write_text(HEAD + STUDY.replace("2\n", f"{cycles}\n", 1).replace("[1, 2]", str(sizes)))
-        events, _ = Revision(file, extend=True).against(Path("folder"), PlanFold().apply_all(chain.rows))
-        for event in events:
+        extension = Revision(file, extend=True).against(Path("folder"), PlanFold().apply_all(chain.rows))
+        for event in extension.events:
             chain.append(event)
+    assert extension.number == 3
     plan = PlanFold().apply_all(chain.rows)
     assert Counter(plan.study.sequence) == dict.fromkeys(range(4), 3)
     assert plan.study.sequence == [0, 0, 1, 1, 2, 2, 0, 1, 2, 3, 3, 3]
@@ -297,7 +353,7 @@ def test_limits_alone_are_an_extension_without_a_trial(planned, make, tmp_path):
     before = planned()
     file = tmp_path / "study.yaml"
     file.write_text(HEAD + STUDY + "limits: {study_s: 60}\n")
-    (event,), _, _ = revised(before, file, make, extend=True)
+    (event,) = revised(before, file, make, extend=True)[0].events
     assert (event.sequence, event.added, event.limits.study_s, event.cycles) == ([], 0, 60.0, 2)
     assert event.study_design_hash == before.study.study_design_hash
 
@@ -313,7 +369,7 @@ def test_labels_of_before_stay_and_new_ones_are_told_from_them(planned, make, tm
         chain.append(event)
     file = tmp_path / "study.yaml"
     file.write_text(HEAD + STUDY.replace("[1, 2]", "[1, 2, 4]"))
-    (_, joined), _ = Revision(file, extend=True).against(Path("folder"), PlanFold().apply_all(chain.rows))
+    _, joined = Revision(file, extend=True).against(Path("folder"), PlanFold().apply_all(chain.rows)).events
     assert joined.label == joined.config_hash[:9]
 
 
@@ -325,7 +381,7 @@ def test_a_file_elsewhere_speaks_of_the_same_prompts_if_their_content_is_the_sam
         (folder / "prompts.jsonl").write_text('{"text": "hello"}\n')
     before = planned(text, folder=here)
     planned(text, folder=there)
-    assert revised(before, there / "study.yaml", make)[0] == []
+    assert revised(before, there / "study.yaml", make)[0] is None
     (there / "prompts.jsonl").write_text('{"text": "good bye"}\n')
     with pytest.raises(StudyDiffersError) as refused:
         revised(before, there / "study.yaml", make, extend=True)
@@ -335,8 +391,17 @@ def test_a_file_elsewhere_speaks_of_the_same_prompts_if_their_content_is_the_sam
 
 def test_what_the_command_line_sets_belongs_to_the_revision(planned, make, tmp_path):
     before = planned()
-    events, _, _ = revised(before, tmp_path / "study.yaml", make, extend=True, settings=["cycles=4"])
-    assert events[0].sequence == [0, 0, 1, 1]
+    told = []
+    extension, _ = revised(
+        before,
+        tmp_path / "study.yaml",
+        make,
+        extend=True,
+        settings=["cycles=4"],
+        tell=lambda plan: told.append(plan.trials),
+    )
+    assert extension.events[0].sequence == [0, 0, 1, 1]
+    assert told == [8], "whoever looks on is told the whole plan of the file"
 
 
 PROMPTS = "cycles: 1\nprompts: {source: jsonl, path: prompts.jsonl}\n"
@@ -353,7 +418,7 @@ def test_a_study_whose_first_folder_is_gone_is_compared_with_a_file_elsewhere(pl
     before = planned(PROMPTS, folder=here)
     shutil.rmtree(here)
     (there / "study.yaml").write_text(HEAD + PROMPTS)
-    assert revised(before, there / "study.yaml", make)[0] == []
+    assert revised(before, there / "study.yaml", make)[0] is None
 
 
 def test_a_study_in_a_folder_behind_a_link_is_compared_with_a_file_elsewhere(planned, make, tmp_path):
@@ -363,7 +428,7 @@ def test_a_study_in_a_folder_behind_a_link_is_compared_with_a_file_elsewhere(pla
     link.symlink_to("deep/real")
     before = planned(PROMPTS, folder=link)
     (there / "study.yaml").write_text(HEAD + PROMPTS)
-    assert revised(before, there / "study.yaml", make)[0] == []
+    assert revised(before, there / "study.yaml", make)[0] is None
 
 
 def test_a_base_file_s_prompts_are_found_from_a_study_in_a_folder_behind_a_link(tmp_path):
