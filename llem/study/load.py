@@ -11,9 +11,10 @@ from llem.domain.events.plan import SkipKind
 from llem.domain.spec import StudySettings
 from llem.domain.sweep import Dimension, Tree
 from llem.engines.base import Machine
+from llem.study.document import Document
 from llem.study.grammar import GRAMMAR, Grammar
 from llem.study.grid import Declared, Grid
-from llem.study.layers import Document, read_document
+from llem.study.layers import read_document
 from llem.study.machine import ProbedMachine
 from llem.study.resolve import explained
 from llem.study.sweeps import MOST_POINTS
