@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem.cli.words import duration_text, row_json
+from llem.cli.words import counted, duration_text, row_json
 from llem.domain.errors import InputError
 from llem.domain.events import CURRENT_VERSION, GapWaited
 from llem.domain.row import Row
@@ -125,7 +125,7 @@ def _data_text(row: Row) -> str:
 
 def _planned_text(row: Row) -> str:
     data = row.payload()
-    return f"{len(data['sequence']):,} trials, order {data['order']}"
+    return f"{counted(len(data['sequence']), 'trial')}, order {data['order']}"
 
 
 def _extended_text(row: Row) -> str:

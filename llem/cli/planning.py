@@ -54,12 +54,27 @@ def agree_to_run(plan: StudyPlan, estimate: Estimate) -> None:
     Raises:
         InputError: The answer was no.
     """
-    large = plan.trials > ASK_TRIALS or estimate.duration_s > ASK_DURATION_S
-    if not large or not at_terminal():
-        return
     least = "at least" if estimate.at_least else "about"
-    question = f"{plan.trials:,} trials, {least} {duration_text(estimate.duration_s)}. Run them?"
-    if not _agreed(question):
+    if plan.trials > ASK_TRIALS or estimate.duration_s > ASK_DURATION_S:
+        _require_yes(f"{plan.trials:,} trials, {least} {duration_text(estimate.duration_s)}. Run them?")
+
+
+def agree_to_add(trials: int) -> None:
+    """Ask before many trials are added to a study; where nobody can be asked, they are.
+
+    Raises:
+        InputError: The answer was no.
+    """
+    if trials > ASK_TRIALS:
+        _require_yes(f"{trials:,} trials would be added. Run them?")
+
+
+def no_question(trials: int) -> None:
+    """Ask nothing: ``--yes`` said so."""
+
+
+def _require_yes(question: str) -> None:
+    if at_terminal() and not _agreed(question):
         raise InputError("Nothing was run.", remedy="`llem study plan` shows the whole plan; --yes does not ask.")
 
 

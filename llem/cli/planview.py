@@ -202,6 +202,8 @@ def _estimate(estimate: Estimate, free_bytes: int | None) -> Lines:
         "earlier trials": "as earlier trials took",
         "both": f"{counted(estimate.known_experiments, 'experiment')} as earlier trials took, the others at least",
     }
+    if estimate.basis == "both" and not estimate.known_experiments:
+        grounds["both"] = "shortest windows, and what earlier trials took beside theirs"
     yield f"time    {least}{duration_text(estimate.duration_s)}{extra} ({grounds[estimate.basis]})"
     if estimate.energy_j is None:
         yield f"energy  unknown: {estimate.energy_reason}"

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from llem.cli.closing import close_session
-from llem.cli.planning import Cycles, Settings, Yes, as_settings
+from llem.cli.planning import Cycles, Settings, Yes, agree_to_add, as_settings, no_question
 from llem.cli.reading import studies_in
 from llem.cli.run import STUDIES, SessionView, tell_left_out
 from llem.domain.errors import InputError
@@ -52,7 +52,7 @@ def resume(
     profile
         With --study: as `llem study run` was given it.
     yes
-        With --study: more than 100,000 trials are meant.
+        With --study: do not ask before many trials are added.
     json
         Print every event as a JSON line on stdout, then a closing line; words go to stderr.
     """
@@ -62,7 +62,10 @@ def resume(
             "--extend, --set, --cycles, --order and --profile change a study file, and none was given.",
             remedy="Name it with --study FILE; without it, a study is resumed as it was planned.",
         )
-    revision = None if study is None else Revision(study, settings, extend=extend, many=yes, tell=tell_left_out)
+    revision = None
+    if study is not None:
+        agree = no_question if yes else agree_to_add
+        revision = Revision(study, settings, extend=extend, many=yes, tell=tell_left_out, agree=agree)
     view = SessionView(as_json=json)
     root = newest_unfinished(output) if folder is None else folder
     ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision)

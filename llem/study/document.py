@@ -10,6 +10,9 @@ from llem.domain.sweep import Tree, flat
 from llem.study.grammar import is_value
 from llem.study.yaml_source import REMEDY, KeyPath, Place, YamlSource
 
+OPTIONS = ("command line", "--set ")
+MEND_OPTIONS = "Mend the options and try again; nothing was run."
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -96,7 +99,8 @@ class Document:
     def error(self, problems: Sequence[Problem]) -> StudyFileError:
         """Return the error that tells of ``problems``, those of one file in its order."""
         ordered = sorted(problems, key=lambda p: (p.file is not None, p.file or "", p.line or 0, p.column or 0))
-        return StudyFileError(self.file, ordered, remedy=REMEDY)
+        of_options = all((problem.file or "").startswith(OPTIONS) for problem in ordered)
+        return StudyFileError(self.file, ordered, remedy=MEND_OPTIONS if of_options else REMEDY)
 
     def origin(self, path: KeyPath) -> str | None:
         """Return where the value at ``path`` comes from, in words; None where no layer gives it."""

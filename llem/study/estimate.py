@@ -131,10 +131,13 @@ def _energy(
     """Return the joules of one cycle at the mean power of earlier windows, their provenance, or why unknown."""
     if not every:
         return None, "none", "no power is known before a trial has run: give earlier studies with --from"
-    sources = {(cost.headline.provenance, cost.headline.boundary) for cost in every}
+    with_energy = [cost.headline for cost in every if cost.headline.energy_total_j is not None]
+    sources = {(headline.provenance, headline.boundary) for headline in with_energy}
     overall_w = _power_w(every)
-    if overall_w is None or len(sources) > 1:
-        return None, "none", "the earlier trials have no energy, or were measured in different ways"
+    if overall_w is None:
+        return None, "none", "the earlier trials have no energy"
+    if len(sources) > 1:
+        return None, "none", "the earlier trials were measured in different ways"
     ((provenance, _),) = sources
     powers_w = [_power_w(costs) or overall_w for costs in known]
     return sum(power * duration for power, duration in zip(powers_w, durations_s, strict=True)), provenance, None

@@ -26,7 +26,8 @@ from llem.version import __version__
 
 FIXED = ("name", "order", "seed", "gaps.between_trials", "gaps.between_cycles")
 """Settings of the whole study that an extension leaves as they are."""
-MOST_PAIRS = 250_000
+MOST_PAIRS = 20_000
+"""Beyond so many comparisons, experiments are told as gone and come: nobody reads that many pairs."""
 MOST_SHOWN = 40
 ALIKE = 0.25
 """An experiment counts as a changed form of another one if no more than this share of its keys differs."""
@@ -140,6 +141,7 @@ class Revision:
         extend: Whether the study may get what only the file has.
         many: Whether more than 100,000 trials are meant.
         tell: Is told the file's plan, before it is compared.
+        agree: Is told how many trials would be added, before they are; may raise to leave the study as it is.
     """
 
     file: Path
@@ -147,6 +149,7 @@ class Revision:
     extend: bool = False
     many: bool = False
     tell: Callable[[StudyPlan], None] = lambda plan: None
+    agree: Callable[[int], None] = lambda trials: None
 
     def against(self, root: Path, plan: PlanFold) -> "Extension | None":
         """Return what the study in ``root`` is to be extended by; None if nothing differs.
@@ -164,8 +167,9 @@ class Revision:
             return None
         if not self.extend or diff.obstacles():
             raise StudyDiffersError(root, diff, asked_to_extend=self.extend)
-        events = _extension(plan.study, list(plan.experiments.values()), wanted, diff.added)
-        return Extension(events, wanted.sources, plan.extensions + 1)
+        event, joining = _extension(plan.study, list(plan.experiments.values()), wanted, diff.added)
+        self.agree(len(event.sequence))
+        return Extension([event, *joining], wanted.sources, plan.extensions + 1)
 
 
 def compare(study: StudyPlanned, experiments: Sequence[ExperimentPlanned], wanted: StudyPlan) -> StudyDiff:
@@ -222,7 +226,7 @@ def _tree(config: ExperimentConfig) -> Tree:
     tree = config.model_dump(mode="json")
     tree[config.engine] = tree.pop("engine_options")
     if isinstance(tree["model"], dict):
-        tree["model"] = canonical_json(tree["model"])
+        tree |= {f"model.{key}": value for key, value in tree.pop("model").items()}
     return flat(tree)
 
 
@@ -237,7 +241,7 @@ def _extension(
     experiments: Sequence[ExperimentPlanned],
     wanted: StudyPlan,
     added: Sequence[ExperimentPlanned],
-) -> list[Event]:
+) -> tuple[StudyExtended, list[ExperimentPlanned]]:
     """Return the event that extends a study, and those of the experiments that join it."""
     every = [*experiments, *added]
     hashes = [planned.config_hash for planned in every]
@@ -267,7 +271,7 @@ def _extension(
         )
         for index, planned in enumerate(added, start=len(experiments))
     ]
-    return [event, *joining]
+    return event, joining
 
 
 def _experiments(number: int) -> str:

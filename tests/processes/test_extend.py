@@ -265,8 +265,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
         [
             "~ cycles: 2 → 1",
             "~ order: sequential → shuffle",
-            '~ {ok_too} behaviour=ok_too: model: {{"behaviour":"ok_too","config":"llama","seed":0}} → '
-            '{{"behaviour":"ok","config":"llama","seed":0}}; dtype: auto → float32',
+            "~ {ok_too} behaviour=ok_too: dtype: auto → float32; model.behaviour: ok_too → ok",
         ],
         ["order cannot change", "cycles can grow, not shrink", "would not be the same"],
     ),
