@@ -1,9 +1,11 @@
 """``llem doctor``."""
 
 import json as jsonlib
+import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,7 @@ from llem.domain.sensing import SensorReport
 from llem.sensors import SENSORS
 from llem.study.host import host_facts, require_linux
 from llem.study.recording import RecorderClient
+from llem.study.spoilers import Spoiler, spoilers
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
@@ -35,18 +38,21 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
         report = recorder.report
         recorder.close()
     host = host_facts()
-    free_bytes = shutil.disk_usage(Path.cwd()).free
+    here = Path.cwd()
+    free_bytes = shutil.disk_usage(here).free
+    spoiled = spoilers(report.devices, load=os.getloadavg()[0], cpus=host.cpus, free_bytes=free_bytes, folder=here)
     measured = [channel for channel in report.channels if channel.provenance != "modelled"]
     if json:
         tree = {
             "host": host.model_dump(mode="json"),
             "disk_free_bytes": free_bytes,
             "sensors": report.model_dump(mode="json"),
+            "spoilers": [spoiler.model_dump(mode="json") for spoiler in spoiled],
             "can_measure_energy": bool(measured),
         }
         print(jsonlib.dumps(tree))
     else:
-        _show(host, free_bytes, report)
+        _show(host, free_bytes, report, spoiled)
         if not measured:
             print(
                 "No energy can be measured here: figures will be modelled (~) or null. Time, tokens and memory are "
@@ -56,7 +62,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     return 0 if measured else 3
 
 
-def _show(host: Host, free_bytes: int, report: SensorReport) -> None:
+def _show(host: Host, free_bytes: int, report: SensorReport, spoiled: Sequence[Spoiler]) -> None:
     console = table_console()
     versions = "  ".join(f"{name} {number}" for name, number in host.packages.items())
     console.print(Text(f"{host.name}: {host.cpu}, {host.cpus} CPUs, {host.memory_bytes / 2**30:.0f} GiB memory"))
@@ -82,3 +88,6 @@ def _show(host: Host, free_bytes: int, report: SensorReport) -> None:
     for missing in report.unavailable:
         console.print(Text(printable(f"{missing.sensor}: {missing.reason}")))
         console.print(Text(printable(f"  → {missing.remedy}"), style="dim"))
+    for spoiler in spoiled:
+        console.print(Text(printable(f"{spoiler.where} spoils comparisons: {spoiler.found}")))
+        console.print(Text(printable(f"  → {spoiler.remedy}"), style="dim"))

@@ -122,6 +122,10 @@ DOCTOR = Help(
     """\
 Show what can be measured on this machine, and what would mend the rest.
 
+What spoils comparisons is named with the command that mends it: MIG,
+persistence mode, other processes on a GPU, the processors' governor, other
+users' load, a full disk.
+
 Exit code 3 where no energy can be measured (a model is no measurement).
 """,
     """\
