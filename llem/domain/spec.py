@@ -14,7 +14,8 @@ ProfileName = Literal["quick", "standard", "publish"]
 Integer = Annotated[int, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, gt=0)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0)]
-# No study lasts thirty years; a number beyond that is a slip, and sums of such numbers have no end.
+Deadline = Annotated[float, Field(strict=True, gt=0)]
+# Nothing waits for thirty years; a number beyond that is a slip, and sums of such numbers have no end.
 Seconds = Annotated[float, Field(strict=True, gt=0, le=1e9)]
 SecondsOrZero = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Switch = Annotated[bool, Field(strict=True)]
@@ -182,8 +183,8 @@ class Limits(Value):
         study_s: A session that takes longer is ended; what is left stays pending and can be resumed.
     """
 
-    trial_s: Seconds = 3600.0
-    study_s: Seconds | None = None
+    trial_s: Deadline = 3600.0
+    study_s: Deadline | None = None
 
 
 class CoolDown(Value):
