@@ -253,6 +253,7 @@ class ExperimentResult(Value):
     Attributes:
         journal_seq: The last event before this result …
         journal_hash: … and its hash: an anchor outside the journal, which a lost tail cannot follow.
+        unrecorded: Why nothing was recorded, where ``samples_file`` is None.
         validity: What makes the figures unfit for averages; empty is valid.
         warnings: What a reader must know.
     """
@@ -282,5 +283,6 @@ class ExperimentResult(Value):
     recorder: RecorderCost | None
     samples_file: str | None
     samples_sha256: str | None
+    unrecorded: str | None = None
     validity: tuple[Finding, ...]
     warnings: tuple[Finding, ...]

@@ -16,7 +16,7 @@ from llem.domain.events import (
     PhaseEntered,
     StudyPlanned,
 )
-from llem.domain.figures import Evaluation, evaluate
+from llem.domain.figures import Evaluation
 from llem.domain.host import Host
 from llem.domain.messages import PhaseMessage, ProgressMessage, WorkerSpec
 from llem.domain.recording import Stopped
@@ -25,6 +25,7 @@ from llem.domain.row import Row
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
 from llem.sensors.samples import PART, Samples, read_samples
+from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
 from llem.study.integrity import sha256_of
 from llem.study.launcher import Attempt, Exit, Fault, Launcher
@@ -221,17 +222,7 @@ class TrialAttempt:
             ValueError: The figures are none that a result can hold.
         """
         stopped, samples = self._finish_recording()
-        config = self._planned.config
-        asked = config.measurement.sensors
-        channels = [c for c in samples.channels if asked == "auto" or c.sensor in asked] if samples else []
-        evaluation = evaluate(
-            config,
-            measured,
-            channels,
-            samples.edges if samples else {},
-            failures=samples.failures if samples else {},
-            unrecorded=self._unrecorded,
-        )
+        evaluation = evaluated(self._planned.config, measured, samples, self._unrecorded)
         return self._result(measured, evaluation, stopped), evaluation.headline(measured)
 
     def _result(self, measured: Measured, evaluation: Evaluation, stopped: Stopped | None) -> ExperimentResult:
@@ -262,6 +253,7 @@ class TrialAttempt:
             recorder=stopped.cost if stopped else None,
             samples_file=self._samples.name if stopped else None,
             samples_sha256=stopped.sha256 if stopped else None,
+            unrecorded=self._unrecorded,
             validity=evaluation.validity,
             warnings=evaluation.warnings,
         )

@@ -1,7 +1,7 @@
 """Finding any edit, removal, reordering or lost tail of a study's record, and any result that changed."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,8 +50,15 @@ class Anchor(NamedTuple):
     hash: str
 
 
-def audit(folder: StudyFolder) -> Audit:
+Saw = Callable[[Row, ManifestFold], object]
+
+
+def audit(folder: StudyFolder, saw: Saw | None = None) -> Audit:
     """Check a study's journal event by event, its anchors, and the files that it names.
+
+    Args:
+        folder: The study's folder.
+        saw: Called with each event that is sound, and the fold that has it.
 
     Raises:
         InputError: The folder is no study.
@@ -60,24 +67,27 @@ def audit(folder: StudyFolder) -> Audit:
     findings: list[AuditFinding] = []
     fold = ManifestFold()
     hashes: list[str] = []
+    # Before the journal: while a session runs, what is exported after it was read remembers events beyond its end.
+    anchors = list(anchors_of(folder))
     with open_reader(folder.journal) as reader:
         findings += [AuditFinding(where=folder.journal.name, found=text) for text in reader.integrity()]
         try:
             for row in checked(reader.rows()):
                 row.event()
                 fold.apply(row)
+                if saw is not None:
+                    saw(row, fold)
                 hashes.append(row.hash)
         except JournalError as error:
             findings.append(AuditFinding(where=f"event {len(hashes) + 1}", found=error.message))
-    anchors = list(anchors_of(folder))
     lost = anchor_findings(anchors, hashes)
     findings += lost
     done = [state for state in fold.trials.values() if state.status == "completed"]
-    spoiled = [problem for state in done for problem in trial_file_problems(folder, state)]
-    findings += [AuditFinding(where=file, found=found) for file, found in spoiled]
+    spoiled = [trial_file_problems(folder, state) for state in done]
+    findings += [AuditFinding(where=file, found=found) for problems in spoiled for file, found in problems]
     return Audit(
         events=len(hashes),
-        results=sum(not trial_file_problems(folder, state) for state in done),
+        results=sum(not problems for problems in spoiled),
         anchors=len(anchors) - len(lost),
         findings=tuple(findings),
     )

@@ -199,6 +199,13 @@ def test_a_manifest_that_is_gone_or_garbled_says_nothing_against_the_journal(stu
     assert found_in(study) == []
 
 
+def test_what_is_exported_while_the_journal_is_read_is_no_lost_tail(study):
+    def later(row, fold):
+        study.manifest.write_text(json.dumps({"journal_seq": 11, "journal_hash": "of an event after the reading"}))
+
+    assert audit(study, later).findings == ()
+
+
 @pytest.mark.parametrize("seq", [0, -1])
 def test_an_anchor_that_names_no_event_is_found(study, seq):
     study.manifest.write_text(json.dumps({"journal_seq": seq, "journal_hash": "x"}))

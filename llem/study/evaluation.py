@@ -1,0 +1,34 @@
+"""The one way from a measurement and its raw edges to figures: what an attempt writes is what is recomputed."""
+
+from llem.domain.figures import Evaluation, evaluate
+from llem.domain.result import Measured
+from llem.domain.spec import ExperimentConfig
+from llem.sensors.samples import Samples
+
+
+def evaluated(
+    config: ExperimentConfig, measured: Measured, samples: Samples | None, unrecorded: str | None
+) -> Evaluation:
+    """Return the figures of one trial.
+
+    Args:
+        config: What was planned.
+        measured: What the worker measured.
+        samples: What the sensors said; None where nothing was recorded …
+        unrecorded: … and why.
+
+    Raises:
+        ArithmeticError: The numbers are beyond arithmetic.
+        ValueError: The figures are none that a result can hold.
+    """
+    # The recorder reads every sensor that any experiment of the study asks for.
+    asked = config.measurement.sensors
+    channels = [c for c in samples.channels if asked == "auto" or c.sensor in asked] if samples else []
+    return evaluate(
+        config,
+        measured,
+        channels,
+        samples.edges if samples else {},
+        failures=samples.failures if samples else {},
+        unrecorded=unrecorded,
+    )
