@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json
+
 from llem.domain.errors import JournalError
 from llem.domain.events import AnyEvent, parse_event
 from llem.domain.events.lift import lifted
@@ -29,7 +31,11 @@ class Row(NamedTuple):
 
     def stored(self) -> dict[str, Any]:
         """Return the parsed data as it was written, whatever form that has."""
-        data: dict[str, Any] = json.loads(self.data)
+        data: dict[str, Any]
+        try:
+            data = from_json(self.data)  # twice as fast as the standard library's, which takes half a surrogate too
+        except ValueError:
+            data = json.loads(self.data)
         return data
 
     def payload(self) -> dict[str, Any]:
