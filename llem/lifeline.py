@@ -3,8 +3,10 @@
 import ctypes
 import os
 import signal
+from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -14,8 +16,17 @@ def die_with_parent(parent_pid: int) -> None:
     from its main thread. Between the start of this process and this call the parent may have died: then
     somebody else is its parent by now.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def tied_to_us() -> Callable[[], None]:
+    """Return what ``subprocess`` runs in a child before its program: the child is tied to us from its first moment.
+
+    A program that ties itself does so when its libraries are loaded; a parent that is killed before leaves it alone
+    for that long. The setting survives the exec. Only for a parent with one thread, since it runs after a fork.
+    """
+    parent_pid = os.getpid()
+    return lambda: die_with_parent(parent_pid)

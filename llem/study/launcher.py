@@ -25,6 +25,7 @@ from llem.domain.messages import (
     parse_message,
     shown,
 )
+from llem.lifeline import tied_to_us
 from llem.study.signals import EndingSignals
 
 PIPE_BYTES = 1 << 20
@@ -144,6 +145,7 @@ class LocalLauncher:
                     stderr=subprocess.STDOUT,
                     pass_fds=(writer,),
                     process_group=0,
+                    preexec_fn=tied_to_us(),  # noqa: PLW1509 - the parent has one thread
                     env={**os.environ, MARKER: marker, "PYTHONFAULTHANDLER": "1"},
                 )
         except BaseException:

@@ -27,6 +27,7 @@ from llem.domain.recording import (
     Temperatures,
 )
 from llem.domain.sensing import SensorReport, Temperature
+from llem.lifeline import tied_to_us
 from llem.study.signals import EndingSignals
 
 OPEN_TIMEOUT_S = 60.0
@@ -68,6 +69,7 @@ class RecorderClient:
                     stdout=subprocess.PIPE,
                     stderr=output,
                     process_group=0,
+                    preexec_fn=tied_to_us(),  # noqa: PLW1509 - the parent has one thread
                 )
         except OSError as error:
             raise SensorError(f"The recorder cannot be started: {error}.", remedy="See `llem doctor`.") from error
