@@ -29,6 +29,7 @@ for group, command, words in (
     (study, "resume", help.RESUME),
     (study, "log", help.LOG),
     (study, "status", help.STATUS),
+    (study, "verify", help.VERIFY),
     (app, "doctor", help.DOCTOR),
     (app, "init", help.INIT),
     (app, "schema", help.SCHEMA),

@@ -118,6 +118,22 @@ STATUS = Help(
 """,
 )
 
+VERIFY = Help(
+    """\
+Recompute every figure of a study from its raw readings, and audit it.
+
+First all that `llem study log --verify` checks. Then the figures of every
+completed trial are computed again from samples/, and compared bit by bit
+with its result file, the journal and manifest.json. Exit code 3 where
+something differs: which value, what stands there, what was recomputed.
+Nothing is written; it works while a study runs, and from a read-only copy.
+""",
+    """\
+  llem study verify studies/quickstart_2026-11-22T10-00-00
+  llem study verify studies/quickstart_2026-11-22T10-00-00 --json | jq .findings
+""",
+)
+
 DOCTOR = Help(
     """\
 Show what can be measured on this machine, and what would mend the rest.

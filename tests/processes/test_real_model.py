@@ -159,6 +159,13 @@ def test_a_result_is_anchored_in_the_journal_just_before_its_event(measured: Any
     assert study.findings() == []
 
 
+def test_every_figure_of_a_real_model_is_recomputed_bit_by_bit(lab: Any, measured: Any) -> None:
+    _, study = measured
+    tree = json.loads(lab.llem("study", "verify", study.root, "--json").out)
+    assert tree["findings"] == []
+    assert tree["recomputed"] == tree["completed"] == len(study.trials())
+
+
 def test_a_result_says_on_what_it_was_measured(measured: Any) -> None:
     result = results(measured[1])["forced"]
     model = result["measured"]["model"]

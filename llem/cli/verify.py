@@ -1,0 +1,78 @@
+"""``llem study verify``."""
+
+import json as jsonlib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from llem.cli.words import counted, printable
+from llem.study.folder import StudyFolder
+from llem.study.verify import Verification
+from llem.study.verify import verify as verified
+
+PATIENCE_S = 1.0
+MOST_OF_A_LINE = 1_000
+CLEAR_LINE = "\r\x1b[K"
+
+
+def verify(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Audit a study and recompute its figures; also while it runs, and from a read-only copy.
+
+    Parameters
+    ----------
+    folder
+        The study's folder.
+    json
+        Print one JSON object on stdout.
+    """
+    progress = _Progress()
+    try:
+        found = verified(StudyFolder(folder), progress.show)
+    finally:
+        progress.close()
+    if json:
+        print(jsonlib.dumps(found.model_dump(mode="json")))
+    else:
+        _show(found)
+    if found.findings:
+        print("What is not named above is as it was recorded and as it was computed.", file=sys.stderr)
+    return 3 if found.findings else 0
+
+
+def _show(found: Verification) -> None:
+    for finding in found.findings:
+        print(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
+    for arithmetic, results in found.other_arithmetic.items():
+        were = "was" if results == 1 else "were"
+        print(
+            f"{counted(results, 'result')} {were} made by arithmetic {arithmetic}; "
+            f"this llem recomputes {found.arithmetic}: not recomputed"
+        )
+    verdict = "nothing found wrong" if not found.findings else f"{len(found.findings)} FOUND WRONG"
+    print(
+        f"{found.events:,} events chained, {found.recomputed:,} of {counted(found.completed, 'result')} recomputed, "
+        f"{found.figures:,} figures compared, {found.anchors:,} anchors agree: {verdict}"
+    )
+
+
+class _Progress:
+    """Tells on a terminal how far a long verification is; a pipe or a file gets nothing of it."""
+
+    def __init__(self) -> None:
+        self._shown = False
+        self._next_s = time.monotonic() + PATIENCE_S
+
+    def show(self, number: int, of: int) -> None:
+        """Say which result is being recomputed, about once a second."""
+        if time.monotonic() >= self._next_s and sys.stderr is not None and sys.stderr.isatty():
+            print(f"{CLEAR_LINE}result {number:,} of {of:,}", end="", file=sys.stderr, flush=True)
+            self._shown = True
+            self._next_s = time.monotonic() + PATIENCE_S
+
+    def close(self) -> None:
+        """Leave the line as it was."""
+        if self._shown:
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
