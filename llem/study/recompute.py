@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from pydantic import JsonValue, ValidationError
 
-from llem.domain import figures
+from llem.domain import result as results
 from llem.domain.errors import SensorError
 from llem.domain.events import SessionStarted
 from llem.domain.figures import Evaluation
@@ -19,7 +19,7 @@ from llem.study.differences import differences
 from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
 
-ARITHMETIC: int = getattr(figures, "ARITHMETIC", 1)
+ARITHMETIC: int = getattr(results, "ARITHMETIC", 1)
 """The arithmetic that this llem writes, and the only one that it can recompute."""
 EVALUATED = frozenset(part.name for part in fields(Evaluation))
 """What of a result is recomputed; the rest of it was measured, or is told by the journal."""

@@ -137,6 +137,17 @@ def test_a_result_that_nothing_was_recorded_for_is_recomputed_from_the_worker_s_
     assert (tree["recomputed"], tree["findings"]) == (1, [])
 
 
+@pytest.mark.parametrize(
+    "gpu", ["GPU-00000000-sim0-0000-0000-000000000000", "GPU-00000000-sim1-0000-0000-000000000000"]
+)
+def test_what_a_gpu_gave_with_and_without_a_counter_is_recomputed_bit_by_bit(lab: Any, nvml: Any, gpu: str) -> None:
+    model = {"devices": [gpu], "window_s": 0.4, "settle_s": 0.3}
+    _, made = lab.run(lab.write(model=model, measurement={**MEASUREMENT, "sensors": ["nvml"]}), env=nvml)
+    assert made.result(made.trials()[0])["figures"]["energy_total_j"] > 0
+    tree = verified(lab, made)
+    assert (tree["recomputed"], tree["findings"]) == (1, [])
+
+
 def test_of_a_running_study_what_is_completed_is_verified(lab: Any) -> None:
     study_file = lab.write(["ok", "hang"], model=MODEL, measurement=MEASUREMENT)
     session, running = lab.start(study_file, env=METER)

@@ -125,6 +125,7 @@ class Maker:
             samples_file=name,
             samples_sha256=sha256,
             unrecorded=trial.unrecorded,
+            **({"arithmetic": ARITHMETIC} if "arithmetic" in ExperimentResult.model_fields else {}),
         )
         return json.loads(result.model_dump_json()), evaluation.headline(measured).model_dump(mode="json")
 
