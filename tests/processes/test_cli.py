@@ -37,11 +37,12 @@ def test_version_is_one_line(lab: Any) -> None:
     ("arguments", "named"),
     [
         (["--help"], ["study", "doctor", "Exit codes"]),
-        (["study", "--help"], ["run", "resume", "log", "status"]),
+        (["study", "--help"], ["run", "resume", "log", "status", "verify"]),
         (["study", "run", "--help"], ["STUDY", "--output", "--json", "llem study run examples/quickstart.yaml"]),
         (["study", "resume", "--help"], ["FOLDER", "retry-failed", "--output"]),
         (["study", "log", "--help"], ["--follow", "--trial", "--kind", "--json", "--verify"]),
         (["study", "status", "--help"], ["FOLDER", "--json"]),
+        (["study", "verify", "--help"], ["FOLDER", "--json", "Exit code 3"]),
         (["doctor", "--help"], ["--json"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and "--help" in value else None,
@@ -53,7 +54,13 @@ def test_help_names_what_there_is(lab: Any, arguments: list[str], named: list[st
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["study", "log", "{study}"], ["study", "status", "{study}"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["study", "log", "{study}"],
+        ["study", "status", "{study}"],
+        ["study", "verify", "{study}"],
+    ],
     ids=" ".join,
 )
 def test_no_heavy_library_is_loaded_to_read(lab: Any, study: Any, arguments: list[str]) -> None:
@@ -93,13 +100,15 @@ def test_an_unknown_engine_and_a_model_folder_that_is_not_there_are_bad_input(la
     assert not lab.output.exists(), "nothing may be made for a study that cannot run"
 
 
-@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["log", "--follow"], ["status"], ["resume"]])
+@pytest.mark.parametrize(
+    "command", [["log"], ["log", "--verify"], ["log", "--follow"], ["status"], ["verify"], ["resume"]]
+)
 def test_a_folder_that_is_no_study_is_bad_input(lab: Any, command: list[str]) -> None:
     assert "is no study" in refused(lab, "study", command[0], lab.place, *command[1:], code=2)
     assert list(lab.place.glob("journal*")) == [], "looking must not make anything"
 
 
-@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["resume"]])
+@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["verify"], ["resume"]])
 def test_a_journal_of_a_newer_llem_asks_for_an_upgrade(lab: Any, study: Any, command: list[str]) -> None:
     newer = lab.copy(study)
     connection = sqlite3.connect(newer.journal)
@@ -108,7 +117,7 @@ def test_a_journal_of_a_newer_llem_asks_for_an_upgrade(lab: Any, study: Any, com
     assert "upgrade llem" in refused(lab, "study", command[0], newer.root, *command[1:], code=3)
 
 
-@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["resume"]])
+@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["verify"], ["resume"]])
 @pytest.mark.parametrize(
     "content", [b"", b"not a database", b"SQLite format 3\x00" + b"\xff" * 5000], ids=["empty", "text", "torn"]
 )
@@ -206,7 +215,7 @@ def test_a_study_in_a_read_only_folder_is_read_all_the_same(lab: Any, study: Any
     for path in (*archived.root.rglob("*"), archived.root):
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        for command in (["status"], ["log"], ["log", "--verify"]):
+        for command in (["status"], ["log"], ["log", "--verify"], ["verify"]):
             assert lab.llem("study", command[0], archived.root, *command[1:]).out
     finally:
         archived.root.chmod(0o755)

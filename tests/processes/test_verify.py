@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,6 @@ from llem.study.integrity import sha256_of
 METER = {"LLEM_ACTING_RECORDER": "meter"}
 MEASUREMENT = {"warmup_passes": 0, "min_window_s": 0, "min_passes": 1, "guard_s": 0, "sensors": ["rapl"]}
 MODEL = {"window_s": 0.2, "settle_s": 0.1}
-HEAVY = {"torch", "transformers", "codecarbon", "pynvml", "numpy", "pandas", "sqlite_utils"}
 
 
 @pytest.fixture(scope="module")
@@ -170,25 +168,3 @@ def test_a_study_in_a_read_only_folder_is_verified_and_left_as_it_is(lab: Any, s
         archived.root.chmod(0o755)
         for path in archived.root.iterdir():
             path.chmod(0o755)
-
-
-def test_no_heavy_library_is_loaded_to_verify(lab: Any, study: Any) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "llem", "study", "verify", str(study.root)]
-    session = lab.popen(*command).ended(0)
-    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in session.err.splitlines()}
-    assert "llem" in loaded
-    assert loaded & HEAVY == set()
-
-
-def test_a_folder_that_is_no_study_is_bad_input(lab: Any) -> None:
-    session = lab.llem("study", "verify", lab.place, code=2)
-    assert "is no study" in session.err
-    assert session.out == ""
-
-
-def test_a_journal_that_is_none_is_refused_in_words(lab: Any, study: Any) -> None:
-    spoilt = lab.copy(study)
-    spoilt.journal.write_bytes(b"not a database")
-    session = lab.llem("study", "verify", spoilt.root, "--json", code=3)
-    assert "Traceback" not in session.err
-    assert session.out == ""
