@@ -5,10 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem.cli.planning import Cycles, Settings, Yes, as_settings, free_bytes, make_plan
+from llem.cli.planning import NO_CHANGES, Changes, Yes, free_bytes, make_plan
 from llem.cli.planview import plan_json, show_plan
 from llem.cli.run import STUDIES
-from llem.domain.spec import OrderKind, ProfileName
 from llem.study.estimate import estimate
 from llem.study.plan import StudyPlan
 
@@ -16,10 +15,7 @@ from llem.study.plan import StudyPlan
 def plan(
     study: Path,
     *,
-    set_: Settings = None,
-    cycles: Cycles = None,
-    order: OrderKind | None = None,
-    profile: ProfileName | None = None,
+    changes: Changes = NO_CHANGES,
     from_: Annotated[list[Path] | None, Parameter(name="--from", negative="", consume_multiple=False)] = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = STUDIES,
     explain: Annotated[bool, Parameter(negative="")] = False,
@@ -32,14 +28,6 @@ def plan(
     ----------
     study
         The study file (YAML).
-    set_
-        dotted.key=value, the value in YAML; overrules the file and its sweep. Can be given several times.
-    cycles
-        How often each experiment runs.
-    order
-        In which order trials run.
-    profile
-        Defaults of method and repetition.
     from_
         Folder of an earlier study to estimate from. Can be given several times.
     output
@@ -51,7 +39,7 @@ def plan(
     json
         Print the plan as one line of JSON on stdout.
     """
-    made = make_plan(study, as_settings(set_, cycles=cycles, order=order, profile=profile), yes=yes)
+    made = make_plan(study, changes.settings(), yes=yes)
     present(made, from_ or [], output, as_json=json, every_value=explain)
     return 0
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter, Token
 
 from llem.cli.words import duration_text, printable
 from llem.domain.errors import InputError
+from llem.domain.spec import OrderKind, ProfileName
 from llem.study.estimate import Estimate
 from llem.study.load import ManyTrialsError, load_study
 from llem.study.plan import StudyPlan, plan_study
@@ -28,9 +30,30 @@ Cycles = Annotated[int | None, Parameter(converter=_whole)]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
 
 
-def as_settings(settings: Sequence[str] | None, **named: object) -> list[str]:
-    """Return ``--set`` and the options that have a name of their own as one list; the latter win."""
-    return [*(settings or []), *(f"{key}={value}" for key, value in named.items() if value is not None)]
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Changes:
+    """What the command line changes of a study file.
+
+    Attributes:
+        set_: dotted.key=value, the value in YAML; overrules the file and its sweep. Can be given several times.
+        cycles: How often each experiment runs.
+        order: In which order trials run.
+        profile: Defaults of method and repetition.
+    """
+
+    set_: Settings = None
+    cycles: Cycles = None
+    order: OrderKind | None = None
+    profile: ProfileName | None = None
+
+    def settings(self) -> list[str]:
+        """Return all of it as ``dotted.key=value``; an option with a name of its own comes last, and so wins."""
+        named = {"cycles": self.cycles, "order": self.order, "profile": self.profile}
+        return [*(self.set_ or []), *(f"{key}={value}" for key, value in named.items() if value is not None)]
+
+
+NO_CHANGES = Changes()
 
 
 def make_plan(study: Path, settings: Sequence[str], *, yes: bool) -> StudyPlan:

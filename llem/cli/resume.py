@@ -6,11 +6,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from llem.cli.closing import close_session
-from llem.cli.planning import Cycles, Settings, Yes, agree_to_add, as_settings, no_question
+from llem.cli.planning import NO_CHANGES, Changes, Yes, agree_to_add, no_question
 from llem.cli.reading import studies_in
 from llem.cli.run import STUDIES, SessionView, tell_left_out
 from llem.domain.errors import InputError
-from llem.domain.spec import OrderKind, ProfileName
 from llem.study.extend import Revision
 from llem.study.run import resume_study
 
@@ -22,10 +21,7 @@ def resume(
     retry_failed: bool = True,
     study: Path | None = None,
     extend: Annotated[bool, Parameter(negative="")] = False,
-    set_: Settings = None,
-    cycles: Cycles = None,
-    order: OrderKind | None = None,
-    profile: ProfileName | None = None,
+    changes: Changes = NO_CHANGES,
     yes: Yes = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -43,20 +39,12 @@ def resume(
         A study file that the study must be like; what differs is shown, and nothing runs.
     extend
         Add the experiments and cycles that only --study has. What was measured stays.
-    set_
-        With --study: dotted.key=value, as `llem study run` was given it.
-    cycles
-        With --study: how often each experiment runs.
-    order
-        With --study: as `llem study run` was given it.
-    profile
-        With --study: as `llem study run` was given it.
     yes
         With --study: do not ask before many trials are added.
     json
         Print every event as a JSON line on stdout, then a closing line; words go to stderr.
     """
-    settings = as_settings(set_, cycles=cycles, order=order, profile=profile)
+    settings = changes.settings()
     if study is None and (extend or settings):
         raise InputError(
             "--extend, --set, --cycles, --order and --profile change a study file, and none was given.",

@@ -8,9 +8,8 @@ from cyclopts import Parameter
 
 from llem.cli.closing import close_session
 from llem.cli.observers import StudyObserver, choose_display
-from llem.cli.planning import Cycles, Settings, Yes, agree_to_run, as_settings, make_plan
+from llem.cli.planning import NO_CHANGES, Changes, Yes, agree_to_run, make_plan
 from llem.cli.words import counted, printable
-from llem.domain.spec import OrderKind, ProfileName
 from llem.projections.manifest import ManifestFold
 from llem.study.estimate import estimate
 from llem.study.folder import StudyFolder
@@ -25,10 +24,7 @@ def run(
     study: Path,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = STUDIES,
-    set_: Settings = None,
-    cycles: Cycles = None,
-    order: OrderKind | None = None,
-    profile: ProfileName | None = None,
+    changes: Changes = NO_CHANGES,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     yes: Yes = False,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -41,14 +37,6 @@ def run(
         The study file (YAML).
     output
         Folder in which the study's own folder is created.
-    set_
-        dotted.key=value, the value in YAML; overrules the file and its sweep. Can be given several times.
-    cycles
-        How often each experiment runs.
-    order
-        In which order trials run.
-    profile
-        Defaults of method and repetition.
     dry_run
         Show the plan and run nothing, as `llem study plan` does.
     yes
@@ -56,7 +44,7 @@ def run(
     json
         Print every event as a JSON line on stdout, then a closing line; words go to stderr.
     """
-    plan = make_plan(study, as_settings(set_, cycles=cycles, order=order, profile=profile), yes=yes)
+    plan = make_plan(study, changes.settings(), yes=yes)
     if dry_run:
         from llem.cli.plan import present
 

@@ -2,11 +2,11 @@
 
 import os
 
-from llem.cli.planning import as_settings, free_bytes
+from llem.cli.planning import Changes, free_bytes
 
 
 def test_options_with_a_name_of_their_own_come_after_the_settings_and_so_win():
-    assert as_settings(["cycles=3", "dtype=float32"], cycles=4, order="blocks", profile=None) == [
+    assert Changes(["cycles=3", "dtype=float32"], cycles=4, order="blocks").settings() == [
         "cycles=3",
         "dtype=float32",
         "cycles=4",
@@ -15,8 +15,8 @@ def test_options_with_a_name_of_their_own_come_after_the_settings_and_so_win():
 
 
 def test_what_is_not_given_sets_nothing():
-    assert as_settings(None, cycles=None, order=None, profile=None) == []
-    assert as_settings(None, cycles=0) == ["cycles=0"]
+    assert Changes().settings() == []
+    assert Changes(cycles=0).settings() == ["cycles=0"]
 
 
 def test_free_space_is_that_of_the_folder_that_is_there_already(tmp_path):

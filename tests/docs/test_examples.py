@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from llem.cli.planning import as_settings
+from llem.cli.planning import Changes
 from llem.domain.errors import InputError, StudyFileError
 from llem.domain.identity import summary_text
 from llem.domain.spec import CYCLE_AFTER_CYCLE
@@ -158,7 +158,7 @@ def command_of(text: Block) -> Command:
                 continue
             assert word in ("--cycles", "--order", "--profile"), f"{text.place}: no text is checked with {word}"
             named[word.removeprefix("--")] = next(words)
-    command.settings = as_settings(settings, **named)
+    command.settings = Changes(settings, **named).settings()
     return command
 
 
