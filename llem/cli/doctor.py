@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from llem.cli.closing import table_console
+from llem.cli.console import table_console
 from llem.cli.words import printable
 from llem.domain.host import Host
 from llem.domain.sensing import SensorReport

@@ -63,8 +63,9 @@ RUN = Help(
 Measure every experiment of a study, each in its own worker process.
 
 The study's folder holds the journal (every event), manifest.json (where
-each trial stands), results/ (every figure), samples/ (what the sensors
-said) and logs/. Ctrl-C stops at once; `llem study resume` goes on.
+each trial stands), results.json (what the study found), results/ (every
+figure), samples/ (what the sensors said) and logs/. Ctrl-C stops at once;
+`llem study resume` goes on.
 """,
     """\
   llem study run examples/quickstart.yaml

@@ -19,6 +19,7 @@ from llem.domain.result import Headline
 from llem.domain.row import Row
 from llem.domain.spec import CoolDown
 from llem.exports.manifest import ManifestExporter
+from llem.exports.results import export_results
 from llem.projections.manifest import ManifestFold, TrialState
 from llem.study.folder import StudyFolder
 from llem.study.gaps import Idle
@@ -50,7 +51,7 @@ class Display(Protocol):
 
 
 class StudyObserver:
-    """Keeps the manifest exported and feeds a display; neither can stop the study.
+    """Keeps the manifest exported, the results at the end, and feeds a display; none of it can stop the study.
 
     A screen that has gone (a closed terminal, a broken pipe) is left alone from then on.
 
@@ -61,6 +62,7 @@ class StudyObserver:
 
     def __init__(self, folder: StudyFolder, display: Display) -> None:
         self._display: Display | None = display
+        self._results_file = folder.results_file
         self._exporter = ManifestExporter(folder.manifest, self.warn)
         self._show(lambda display: display.say(f"study folder: {folder.root}"))
 
@@ -89,6 +91,10 @@ class StudyObserver:
     def close(self, fold: ManifestFold) -> None:
         """Export the last state exactly and end the display."""
         self._exporter.export_now(fold)
+        try:
+            export_results(fold, self._results_file)
+        except OSError as error:
+            self.warn(f"{self._results_file.name} could not be written ({error.strerror}); the journal has it all")
         self._show(lambda display: display.close())
 
     def _show(self, action: Callable[[Display], None]) -> None:

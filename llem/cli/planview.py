@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.text import Text
 
-from llem.cli.closing import table_console
+from llem.cli.console import table_console
 from llem.cli.words import counted, duration_text, energy_text, printable
 from llem.domain.events.base import ROUTING
 from llem.domain.identity import summary_text

@@ -9,15 +9,18 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from llem.cli.closing import print_experiments, table_console
+from llem.cli.console import table_console
 from llem.cli.reading import read_fold
-from llem.cli.words import LEGEND, counted, next_step, printable
+from llem.cli.results import print_results
+from llem.cli.words import counted, next_step, printable
 from llem.domain.events.session import SessionEnd
 from llem.domain.manifest import StudyManifest
+from llem.domain.study_result import StudyResult
 from llem.exports.manifest import export_manifest
+from llem.exports.results import export_results
 from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold
-from llem.projections.results import summarise
+from llem.projections.results import study_result
 from llem.study.folder import StudyFolder
 
 SHOWN_FAILURES = 10
@@ -31,20 +34,23 @@ def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = Fals
     folder
         The study's folder.
     json
-        Print the manifest, and whether a session runs it now, as JSON on stdout.
+        Print the manifest, whether a session runs it now, and what was found so far, as JSON on stdout.
     """
     view = read_fold(folder)
-    manifest = view.fold.manifest()
-    if manifest is None:
+    manifest, result = view.fold.manifest(), study_result(view.fold)
+    if manifest is None or result is None:
         raise no_plan(folder)
     if not view.alive:
-        _mend_export(StudyFolder(folder), view.fold)
+        _mend_exports(StudyFolder(folder), view.fold)
     if json:
-        left_out = dict(_left_out(view.fold))
-        tree = {**manifest.model_dump(mode="json"), "session_alive": view.alive, "grid_points_skipped": left_out}
-        print(jsonlib.dumps(tree))
+        more = {
+            "session_alive": view.alive,
+            "grid_points_skipped": dict(_left_out(view.fold)),
+            "results": result.model_dump(mode="json"),
+        }
+        print(jsonlib.dumps({**manifest.model_dump(mode="json"), **more}))
         return 0
-    _show(manifest, view.fold)
+    _show(manifest, result, view.fold)
     if view.alive:
         print(f"A session runs it now. Watch it: llem study log {folder} --follow", file=sys.stderr)
     else:
@@ -53,7 +59,7 @@ def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = Fals
     return 0
 
 
-def _show(manifest: StudyManifest, fold: ManifestFold) -> None:
+def _show(manifest: StudyManifest, result: StudyResult, fold: ManifestFold) -> None:
     console = table_console()
     counts = ", ".join(
         f"{count} {name}"
@@ -67,8 +73,7 @@ def _show(manifest: StudyManifest, fold: ManifestFold) -> None:
     if left_out:
         kinds = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in left_out.items())
         console.print(Text(f"Skipped when it was planned: {counted(left_out.total(), 'grid point')} ({kinds})."))
-    print_experiments(console, summarise(fold))
-    console.print(Text(LEGEND, style="dim"))
+    print_results(console, result)
     failed = [entry for entry in manifest.experiments if entry.status == "failed"]
     for entry in failed[:SHOWN_FAILURES]:
         console.print(Text(f"{entry.trial} {entry.error_type}: {printable(entry.error_message or '', 200)}"))
@@ -84,15 +89,21 @@ def _left_out(fold: ManifestFold) -> Counter[str]:
     return counts
 
 
-def _mend_export(folder: StudyFolder, fold: ManifestFold) -> None:
-    """Export the manifest again where it is missing, garbled or behind; nobody else does while no session runs."""
+def _mend_exports(folder: StudyFolder, fold: ManifestFold) -> None:
+    """Export again what is missing, garbled or behind; nobody else does while no session runs."""
     try:
-        exported = StudyManifest.model_validate_json(folder.manifest.read_bytes())
-        if (exported.journal_seq, exported.journal_hash) == (fold.seq, fold.hash):
-            return
-    except (OSError, ValueError):
-        pass
-    try:
-        export_manifest(fold, folder.manifest)
+        if not _is_current(folder.manifest, StudyManifest, fold):
+            export_manifest(fold, folder.manifest)
+        if not _is_current(folder.results_file, StudyResult, fold):
+            export_results(fold, folder.results_file)
     except OSError:
         pass  # a read-only folder: the journal was all that was asked for
+
+
+def _is_current(path: Path, view: type[StudyManifest] | type[StudyResult], fold: ManifestFold) -> bool:
+    """Return whether the export at ``path`` is whole and reflects the last event of ``fold``."""
+    try:
+        exported = view.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return (exported.journal_seq, exported.journal_hash) == (fold.seq, fold.hash)

@@ -5,11 +5,12 @@ import math
 import shlex
 from pathlib import Path
 
+from llem.domain.comparisons import Comparison
 from llem.domain.events.session import SessionEnd
 from llem.domain.result import Headline
 from llem.domain.row import Row
 from llem.domain.sensing import Provenance
-from llem.domain.statistics import MeanWithInterval
+from llem.domain.statistics import EnergyMean, MeanWithInterval
 from llem.projections.manifest import ManifestFold
 
 MODELLED_MARK = "~"
@@ -41,9 +42,46 @@ def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenanc
     if value.half_width is None:
         return f"{_mark(provenance)}{mean:.4g}{ending} (n = 1)"
     half_width = value.half_width / factor
-    digits = 1 - math.floor(math.log10(half_width)) if half_width > 0 else 3
-    digits = min(6, max(0, digits))
+    digits = _decimals(half_width)
     return f"{_mark(provenance)}{mean:.{digits}f} ± {half_width:.{digits}f}{ending}"
+
+
+def stated_text(energy: EnergyMean, per: str, provenance: Provenance) -> str:
+    """Return an energy as it can be cited: ``1.234 J/token ± 0.012 (95 %, n = 5, t); scale ± 0.07 (board)``.
+
+    Args:
+        energy: Joules per unit of work over cycles.
+        per: The unit of work, such as ``token``.
+        provenance: Where the energy comes from.
+    """
+    factor, prefix = _scale(energy.mean)
+    mean, unit = energy.mean / factor, f"{prefix}J/{per}"
+    scale = "" if energy.u_scale is None else f"; scale ± {_two_digits(energy.u_scale / factor)} (board)"
+    if energy.half_width is None:
+        return f"{_mark(provenance)}{mean:.4g} {unit} (n = 1){scale}"
+    half_width = energy.half_width / factor
+    digits = _decimals(half_width)
+    interval = f"± {half_width:.{digits}f} (95 %, n = {energy.n}, t)"
+    return f"{_mark(provenance)}{mean:.{digits}f} {unit} {interval}{scale}"
+
+
+def comparison_text(comparison: Comparison, provenance: Provenance) -> str:
+    """Return how an experiment relates to the reference: ``0.712 × (0.690 to 0.735, n = 5, p = 0.0004)``."""
+    if comparison.ratio is None or comparison.p_holm is None:
+        return f"not compared: {printable(comparison.reason or 'no reason was recorded', 120)}"
+    interval = f"{comparison.low:.3f} to {comparison.high:.3f}, n = {comparison.n_cycles}"
+    p = "p < 0.0001" if comparison.p_holm < 0.0001 else f"p = {comparison.p_holm:.2g}"
+    answer = "" if comparison.distinguishable else ": not distinguishable"
+    return f"{_mark(provenance)}{comparison.ratio:.3f} × ({interval}, {p}){answer}"
+
+
+def _decimals(half_width: float) -> int:
+    """Return the decimals that show two digits of a half width; three where it is 0."""
+    return min(6, max(0, 1 - math.floor(math.log10(half_width)))) if half_width > 0 else 3
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def _scale(value: float) -> tuple[float, str]:

@@ -43,6 +43,10 @@ class Evaluation:
             itl_p50_s=latency.itl_s.p50 if latency.itl_s else None,
             peak_memory_bytes=memory.torch_allocated_bytes or memory.rss_bytes,
             invalid=tuple(finding.code for finding in self.validity),
+            u_energy_total_j=self.figures.u_energy_total_j,
+            u_scale_j=self.figures.u_scale_j,
+            input_tokens=measured.work.input_tokens,
+            requests=measured.work.requests,
         )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, JsonValue, model_validator
+from pydantic import AwareDatetime, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from llem.domain.host import Host
 from llem.domain.model import Value
@@ -223,6 +223,13 @@ class Headline(Value):
         provenance: Where the energy comes from; ``none`` when it is null.
         boundary: What the energy covers.
         energy_reason: Why the energy is null.
+        u_energy_total_j: 95 % uncertainty of this trial's energy, in joules; None where none is stated.
+        u_scale_j: 95 % uncertainty of the board's scale, in joules; None where none is known.
+        input_tokens: Prompt tokens in the window.
+        requests: Requests answered in the window.
+
+    The first journals do not have the last four. Those that are None are left out of what is written, so that what
+    was written before them is written the same again.
     """
 
     provenance: Provenance
@@ -237,6 +244,16 @@ class Headline(Value):
     itl_p50_s: float | None
     peak_memory_bytes: int | None
     invalid: tuple[str, ...] = ()
+    u_energy_total_j: float | None = None
+    u_scale_j: float | None = None
+    input_tokens: int | None = None
+    requests: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        written: dict[str, JsonValue] = dump(self)
+        fields = type(self).model_fields
+        return {name: value for name, value in written.items() if value is not None or fields[name].is_required()}
 
 
 class RecorderCost(Value):

@@ -1,105 +1,153 @@
-"""From a study's trials to one line per experiment: means over cycles, with their spread."""
+"""From a study's trials to what it found: figures over cycles with their spread, and comparisons."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import JsonValue
-
-from llem.domain.model import Value
+from llem.domain.comparisons import Candidate, compare_with_first
 from llem.domain.result import Headline
 from llem.domain.sensing import Provenance
-from llem.domain.statistics import MeanWithInterval, mean_with_interval
+from llem.domain.statistics import EnergyOfCycle, energy_mean, mean_with_interval
+from llem.domain.study_result import ExperimentSummary, InvalidCycle, StudyResult
 from llem.projections.manifest import ManifestFold, TrialState
 
 T = TypeVar("T")
 
+NO_VALID_CYCLE = "no valid cycle"
+NOT_STORED = "the journal is of an earlier llem, which did not store the count"
+WORK: Mapping[str, Callable[[Headline], int | None]] = {
+    "energy_per_output_token_j": lambda headline: headline.output_tokens,
+    "energy_per_token_j": lambda headline: (
+        None if headline.input_tokens is None else headline.input_tokens + headline.output_tokens
+    ),
+    "energy_per_request_j": lambda headline: headline.requests,
+}
+"""What each energy figure divides by."""
 
-class ExperimentSummary(Value):
-    """One experiment over its completed, valid cycles.
 
-    Attributes:
-        config_hash: Its identity.
-        config_summary: The dimensions that vary in this study.
-        cycles: Cycles that were planned.
-        n_valid: Cycles that the figures stand on.
-        n_invalid: Completed cycles that a validity code keeps out of every mean.
-        provenance: Where the energy comes from; ``none`` where it is unknown or cycles differ.
-        boundary: What the energy covers.
-        energy_per_output_token_j: ΣE / Σ output tokens, with the interval of the per-cycle values.
-        energy_reason: Why the energy is unknown.
-        output_tokens_per_s: Mean over cycles.
-        ttft_p50_s: Mean over cycles of each cycle's median.
-        peak_memory_bytes: Largest over cycles.
-    """
-
-    config_hash: str
-    config_summary: dict[str, JsonValue]
-    cycles: int
-    n_valid: int
-    n_invalid: int
-    provenance: Provenance
-    boundary: str | None
-    energy_per_output_token_j: MeanWithInterval | None
-    energy_reason: str | None
-    output_tokens_per_s: MeanWithInterval | None
-    ttft_p50_s: MeanWithInterval | None
-    peak_memory_bytes: int | None
+def study_result(fold: ManifestFold) -> StudyResult | None:
+    """Return what the study of ``fold`` found; None while no plan has been recorded."""
+    if fold.study is None:
+        return None
+    experiments = _experiments(fold)
+    summaries = tuple(_summary(experiment) for experiment in experiments)
+    return StudyResult(
+        study_name=fold.study["study_name"],
+        study_design_hash=fold.study["study_design_hash"],
+        llem_version=fold.version,
+        journal_seq=fold.seq,
+        journal_hash=fold.hash,
+        experiments=summaries,
+        comparisons=compare_with_first(list(map(_candidate, experiments, summaries))),
+    )
 
 
 def summarise(fold: ManifestFold) -> list[ExperimentSummary]:
     """Return one summary per experiment, in the order of the study file."""
-    by_experiment: dict[int, list[TrialState]] = {}
+    return [_summary(experiment) for experiment in _experiments(fold)]
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """The trials of one experiment by cycle, and the headlines of those that are completed."""
+
+    states: list[TrialState]
+    done: dict[int, Headline]
+
+    @property
+    def valid(self) -> dict[int, Headline]:
+        return {cycle: headline for cycle, headline in self.done.items() if not headline.invalid}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the energy of all valid cycles comes from, or why they have none in common."""
+
+    provenance: Provenance = "none"
+    boundary: str | None = None
+    reason: str | None = None
+
+
+def _experiments(fold: ManifestFold) -> list[_Experiment]:
+    by_index: dict[int, list[TrialState]] = {}
     for state in sorted(fold.trials.values(), key=lambda state: (state.index, state.cycle)):
-        by_experiment.setdefault(state.index, []).append(state)
-    return [_summary(states) for states in by_experiment.values()]
+        by_index.setdefault(state.index, []).append(state)
+    return [_Experiment(states, _done(states)) for states in by_index.values()]
 
 
-def _summary(states: list[TrialState]) -> ExperimentSummary:
-    done = [Headline.model_validate(state.headline) for state in states if state.headline is not None]
-    valid = [headline for headline in done if not headline.invalid]
-    energy, provenance, boundary, reason = _energy(valid)
-    return ExperimentSummary(
-        config_hash=states[0].config_hash,
-        config_summary=states[0].config_summary,
-        cycles=len(states),
-        n_valid=len(valid),
-        n_invalid=len(done) - len(valid),
-        provenance=provenance,
-        boundary=boundary,
-        energy_per_output_token_j=energy,
-        energy_reason=reason,
-        output_tokens_per_s=mean_with_interval([headline.output_tokens_per_s for headline in valid]),
-        ttft_p50_s=mean_with_interval(_known(headline.ttft_p50_s for headline in valid)),
-        peak_memory_bytes=max(_known(headline.peak_memory_bytes for headline in valid), default=None),
+def _done(states: Iterable[TrialState]) -> dict[int, Headline]:
+    return {state.cycle: Headline.model_validate(state.headline) for state in states if state.headline is not None}
+
+
+def _summary(experiment: _Experiment) -> ExperimentSummary:
+    first, valid = experiment.states[0], list(experiment.valid.values())
+    source = _source(valid)
+    energies = valid if source.reason is None else []
+    memory = _known(headline.peak_memory_bytes for headline in valid)
+    figures = {
+        **{name: energy_mean(_energies(energies, work)) for name, work in WORK.items()},
+        "output_tokens_per_s": mean_with_interval([headline.output_tokens_per_s for headline in valid]),
+        "ttft_p50_s": mean_with_interval(_known(headline.ttft_p50_s for headline in valid)),
+        "itl_p50_s": mean_with_interval(_known(headline.itl_p50_s for headline in valid)),
+        "peak_memory_bytes": max(memory, default=None),
+        "peak_memory_mean_bytes": mean_with_interval(memory),
+    }
+    invalid = {cycle: headline.invalid for cycle, headline in experiment.done.items() if headline.invalid}
+    return ExperimentSummary.model_validate(
+        {
+            "config_hash": first.config_hash,
+            "config_summary": first.config_summary,
+            "cycles": len(experiment.states),
+            "n_valid": len(valid),
+            "n_invalid": len(invalid),
+            "invalid_cycles": tuple(InvalidCycle(cycle=cycle, codes=codes) for cycle, codes in invalid.items()),
+            "provenance": source.provenance,
+            "boundary": source.boundary,
+            "energy_reason": source.reason,
+            **figures,
+            "unknown": {name: _reason(name, source, valid) for name, figure in figures.items() if figure is None},
+        }
     )
 
 
-def _energy(valid: list[Headline]) -> tuple[MeanWithInterval | None, Provenance, str | None, str | None]:
-    """Return energy per output token, provenance, boundary and the reason where the energy is unknown."""
+def _source(valid: list[Headline]) -> _Source:
     if not valid:
-        return None, "none", None, "no valid cycle"
+        return _Source(reason=NO_VALID_CYCLE)
     sources = {(headline.provenance, headline.boundary) for headline in valid}
     if len(sources) > 1:
-        return (
-            None,
-            "none",
-            None,
-            "cycles were measured in different ways: "
-            + ", ".join(sorted(f"{provenance} ({boundary})" for provenance, boundary in sources)),
-        )
+        told = ", ".join(sorted(f"{provenance} ({boundary})" for provenance, boundary in sources))
+        return _Source(reason=f"cycles were measured in different ways: {told}")
     ((provenance, boundary),) = sources
-    per_token = _known(headline.energy_per_output_token_j for headline in valid)
-    spread = mean_with_interval(per_token)
-    if spread is None or len(per_token) < len(valid):
-        return (
-            None,
-            "none",
-            boundary,
-            next((headline.energy_reason for headline in valid if headline.energy_reason), "no reason was recorded"),
-        )
-    tokens = sum(headline.output_tokens for headline in valid)
-    joules = sum(_known(headline.energy_total_j for headline in valid))
-    return spread.model_copy(update={"mean": joules / tokens}), provenance, boundary, None
+    if any(headline.energy_total_j is None for headline in valid):
+        reasons = (headline.energy_reason for headline in valid if headline.energy_reason)
+        return _Source(boundary=boundary, reason=next(reasons, "no reason was recorded"))
+    return _Source(provenance, boundary)
+
+
+def _energies(valid: list[Headline], work: Callable[[Headline], int | None]) -> list[EnergyOfCycle]:
+    """Return the energy of each cycle for its work; nothing where the work of any cycle is unknown."""
+    found = [
+        EnergyOfCycle(headline.energy_total_j, units, headline.u_energy_total_j, headline.u_scale_j)
+        for headline in valid
+        if headline.energy_total_j is not None and (units := work(headline))
+    ]
+    return found if len(found) == len(valid) else []
+
+
+def _reason(name: str, source: _Source, valid: list[Headline]) -> str:
+    """Return why a figure is null."""
+    if name in WORK:
+        return source.reason or NOT_STORED
+    return "no cycle measured it" if valid else NO_VALID_CYCLE
+
+
+def _candidate(experiment: _Experiment, summary: ExperimentSummary) -> Candidate:
+    by_cycle = {
+        cycle: headline.energy_total_j / headline.output_tokens
+        for cycle, headline in experiment.valid.items()
+        if headline.energy_total_j is not None and headline.output_tokens
+    }
+    return Candidate(summary.config_hash, summary.provenance, summary.boundary, by_cycle)
 
 
 def _known(values: Iterable[T | None]) -> list[T]:

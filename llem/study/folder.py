@@ -33,6 +33,11 @@ class StudyFolder:
         return self.root / "manifest.json"
 
     @property
+    def results_file(self) -> Path:
+        """Return the exported results of the whole study."""
+        return self.root / "results.json"
+
+    @property
     def study_file(self) -> Path:
         """Return the copy of the study file, as it was given."""
         return self.root / "study.yaml"

@@ -273,6 +273,19 @@ def test_a_headline_shows_the_figures_and_the_reason_of_a_null(make, judge):
     assert (unknown.energy_total_j, unknown.provenance, unknown.energy_reason) == (None, "none", "no sensor")
 
 
+def test_a_headline_has_what_it_takes_to_sum_up_cycles(make, judge):
+    known = judge((gpu(), 100), devices=("GPU-1",))
+    headline = known.headline(make.measured())
+    assert (headline.u_energy_total_j, headline.u_scale_j) == (
+        known.figures.u_energy_total_j,
+        known.figures.u_scale_j,
+    )
+    assert headline.u_scale_j == pytest.approx(60)
+    assert (headline.input_tokens, headline.requests) == (2400, 24)
+    unknown = judge(unrecorded="no sensor").headline(make.measured())
+    assert (unknown.u_energy_total_j, unknown.u_scale_j, unknown.requests) == (None, None, 24)
+
+
 def test_figures_refuse_a_null_without_a_reason_and_a_reason_without_a_null():
     known = {"duration_s": 1.0, "output_tokens_per_s": 1.0, "total_tokens_per_s": 1.0, "requests_per_s": 1.0}
     nulls = dict.fromkeys(Figures.model_fields.keys() - known.keys() - {"unknown"}, "not evaluated")
