@@ -125,8 +125,9 @@ Recompute every figure of a study from its raw readings, and audit it.
 
 First all that `llem study log --verify` checks. Then the figures of every
 completed trial are computed again from samples/, and compared bit by bit
-with its result file, the journal and manifest.json. Exit code 3 where
-something differs: which value, what stands there, what was recomputed.
+with its result file and the journal; manifest.json and results.json with
+what the journal gives. Exit code 3 where something differs: which value,
+what stands there, what was recomputed.
 Nothing is written; it works while a study runs, and from a read-only copy.
 """,
     """\

@@ -35,7 +35,7 @@ def found_in(tree: dict[str, Any]) -> list[tuple[str, str | None]]:
 def forge(study: Any, change: Callable[[dict[str, Any]], object], *, headline: bool = False) -> str:
     """Alter the last result, or its headline, and re-make every hash that would tell; return the result's file.
 
-    The manifest goes: it remembers the head. The results remember events before the altered one.
+    The exports go: they remember the head. The results remember events before the altered one.
     """
     event = study.events("experiment_completed")[-1]
     data = event["data"]
@@ -58,7 +58,8 @@ def forge(study: Any, change: Callable[[dict[str, Any]], object], *, headline: b
         db.execute("UPDATE events SET prev_hash = ?, hash = ? WHERE seq = ?", (before, last, row[0]))
     db.commit()
     db.close()
-    (study.root / "manifest.json").unlink()
+    for export in ("manifest.json", "results.json"):
+        (study.root / export).unlink()
     return str(path.relative_to(study.root))
 
 

@@ -25,6 +25,7 @@ from llem.domain.result import ExperimentResult, Figures, Measured
 from llem.domain.row import Row
 from llem.domain.sensing import Channel, SensorReport
 from llem.exports.manifest import export_manifest
+from llem.exports.results import export_results
 from llem.journal.journal import Journal
 from llem.projections.manifest import ManifestFold, TrialState
 from llem.sensors.base import Reading
@@ -160,7 +161,9 @@ class Maker:
                 )
             journal.append(StudyCompleted(completed=len(trials), failed=0, skipped=0))
             journal.append(SessionEnded(reason="finished"))
-            export_manifest(ManifestFold().apply_all(journal.rows()), folder.manifest)
+            fold = ManifestFold().apply_all(journal.rows())
+            export_manifest(fold, folder.manifest)
+            export_results(fold, folder.results_file)
             assert journal.seal()
         return folder
 
@@ -303,6 +306,19 @@ def test_a_figure_that_was_altered_everywhere_is_found_everywhere(maker: Maker, 
     }
 
 
+def test_a_headline_of_an_earlier_llem_is_compared_by_the_figures_that_it_has(maker: Maker, tmp_path: Path) -> None:
+    def of_before(headline: Tree) -> None:
+        for name in ("u_energy_total_j", "u_scale_j", "input_tokens", "requests"):
+            del headline[name]
+
+    def altered(headline: Tree) -> None:
+        of_before(headline)
+        headline["energy_total_j"] = 1000.0
+
+    folder = maker.study(tmp_path, [Made(in_headline=of_before), Made(in_headline=altered)])
+    assert [finding.field for finding in verify(folder).findings] == ["headline.energy_total_j"]
+
+
 def test_an_altered_headline_in_the_manifest_alone_is_found(maker: Maker, tmp_path: Path) -> None:
     folder = maker.study(tmp_path, [Made()])
     tree = json.loads(folder.manifest.read_text())
@@ -311,10 +327,30 @@ def test_an_altered_headline_in_the_manifest_alone_is_found(maker: Maker, tmp_pa
     assert fields_found(folder) == {"manifest.json": ["experiments[0].headline.energy_total_j"]}
 
 
-def test_a_manifest_that_is_behind_is_compared_with_what_was_so_then(maker: Maker, tmp_path: Path) -> None:
+def test_an_altered_mean_in_the_results_of_the_study_is_found(maker: Maker, tmp_path: Path) -> None:
+    folder = maker.study(tmp_path, [Made(), Made()])
+    tree = json.loads(folder.results_file.read_text())
+    tree["experiments"][0]["energy_per_output_token_j"]["mean"] *= 0.9
+    folder.results_file.write_text(json.dumps(tree))
+    assert fields_found(folder) == {"results.json": ["experiments[0].energy_per_output_token_j.mean"]}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
+def test_an_export_that_is_gone_or_garbled_says_nothing(maker: Maker, tmp_path: Path, content: bytes | None) -> None:
+    folder = maker.study(tmp_path, [Made()])
+    for path in (folder.manifest, folder.results_file):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+    assert fields_found(folder) == {}
+
+
+def test_an_export_that_is_behind_is_compared_with_what_was_so_then(maker: Maker, tmp_path: Path) -> None:
     folder = maker.study(tmp_path, [Made(), Made()])
     with Journal(folder.journal) as journal:
-        export_manifest(ManifestFold().apply_all(row for row in journal.rows() if row.seq <= 7), folder.manifest)
+        then = ManifestFold().apply_all(row for row in journal.rows() if row.seq <= 7)
+        export_manifest(then, folder.manifest)
+        export_results(then, folder.results_file)
         assert journal.seal()
     assert fields_found(folder) == {}
 
