@@ -157,9 +157,11 @@ def _evaluated(folder: StudyFolder, trial: CompletedTrial, result: ExperimentRes
 
 
 def _headline_findings(trial: CompletedTrial, headline: Headline) -> list[Discrepancy]:
+    """Compare the figures that the journal has; an earlier llem stored fewer of them, which is no difference."""
     stands = Headline.model_validate(trial.state.headline).model_dump(mode="json")
+    again = {name: value for name, value in headline.model_dump(mode="json").items() if name in stands}
     where = f"event {trial.completing.seq}"
-    return differing(where, "recomputed", {"headline": stands}, {"headline": headline.model_dump(mode="json")})
+    return differing(where, "recomputed", {"headline": stands}, {"headline": again})
 
 
 def _shown(value: JsonValue) -> str:
