@@ -85,7 +85,8 @@ files still have their recorded hashes; interrupted, failed, skipped and
 pending ones run.
 
 With --study the study must be what that file says; what differs is shown.
---extend adds the experiments and cycles that only the file has.
+--extend adds the experiments and cycles that only the file has. Give --set
+and the like as `llem study run` was given them.
 """,
     """\
   llem study resume
