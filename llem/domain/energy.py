@@ -1,149 +1,116 @@
-"""From sensor edges to joules: the estimators' arithmetic.
+"""The energy of a channel over a window: every estimator that applies, and the one that leads."""
 
-An *edge* is one reading with the time before and after the call that took it. Times are nanoseconds of
-the machine's monotonic clock, which is one clock for every process of one boot.
-"""
-
-import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
+from llem.domain.edges import Bounds, Edge, Estimate, Ticks, Unmeasured, steps, ticks
+from llem.domain.guarded import guarded_edges
+from llem.domain.held import guarded_readings, sampled_energy
+from llem.domain.idle import Idle
+from llem.domain.inner_ticks import inner_ticks
+from llem.domain.interpolated import counter_energy
 from llem.domain.sensing import Channel
 
-Z95 = 1.96
-
-
-class Edge(NamedTuple):
-    """One reading: monotonic nanoseconds before and after the call, and the value in the channel's unit."""
-
-    before_ns: int
-    after_ns: int
-    value: float
+GUARDED = ("guarded_edges", "averaged_readings", "guarded_readings")
+SIMPLEST = ("interpolated_counter", "held_readings")
+LEADERS = (*GUARDED, *SIMPLEST)
+AROUND_NS = 1_000_000_000
+UNKNOWN_AVERAGE_S = 1.0
+"""NVML's longest average: what nothing tells otherwise is taken to need (arXiv 2312.02741)."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Energy in a window.
+class Estimates:
+    """What every estimator makes of one channel.
 
     Attributes:
-        energy_j: Joules.
-        u_j: 95 % uncertainty in joules from timing alone: how the sensor's steps fall at the window's ends.
-        estimator: Name of the arithmetic.
-        readings: Distinct readings inside the window.
+        leading: The one that stands for the channel, or why there is none.
+        all: Each that applies, the leading one first.
+        refused: Why each other one does not apply, by name.
+        idle: Idle power by the guards, or why it is unknown.
     """
 
-    energy_j: float
-    u_j: float
-    estimator: str
-    readings: int
+    leading: Estimate | Unmeasured
+    all: tuple[Estimate, ...]
+    refused: dict[str, str]
+    idle: Idle | Unmeasured
 
 
-@dataclass(frozen=True)
-class Unmeasured:
-    """A window whose energy is unknown, and why. Never 0 J."""
+def estimate(channel: Channel, edges: Sequence[Edge], bounds: Bounds) -> Estimates:
+    """Return the energy of ``channel`` between t₀ and t₁ by every estimator that applies.
 
-    reason: str
-
-
-def estimate(channel: Channel, edges: Sequence[Edge], t0_ns: int, t1_ns: int) -> Estimate | Unmeasured:
-    """Return the energy of ``channel`` between two monotonic times, or why it is unknown."""
-    if t1_ns <= t0_ns:
-        return Unmeasured("the window has no length")
-    if channel.kind == "energy_j":
-        return counter_energy(edges, t0_ns, t1_ns, wraps_at_j=channel.wraps_at_j)
-    return sampled_energy(edges, t0_ns, t1_ns)
-
-
-def counter_energy(
-    edges: Sequence[Edge], t0_ns: int, t1_ns: int, *, wraps_at_j: float | None = None
-) -> Estimate | Unmeasured:
-    """Return the energy by a cumulative counter, interpolated between the counter's own steps.
-
-    E = C(t1) - C(t0), with C linear between the readings at which the counter moved. A counter that
-    publishes every p seconds leaves the energy of up to one step in doubt at each end: uniform, so
-    u = 1.96·√(step₀²/12 + step₁²/12).
-
-    Args:
-        edges: Readings in joules, in time order.
-        t0_ns: Start of the window.
-        t1_ns: End of the window.
-        wraps_at_j: Where the counter starts again from 0, if it does.
+    The rule that chooses: what uses the guards leads; where none of those applies, what does without. For a counter
+    that is ``guarded_edges``, then ``interpolated_counter``; ``inner_ticks`` never leads, since no reading tells that
+    the load was constant at the window's ends. For power, ``averaged_readings`` where the sensor averages or nothing
+    tells (it holds for instantaneous readings too), ``guarded_readings`` where it does not, then ``held_readings``.
     """
-    steps = _steps(edges, wraps_at_j)
-    if isinstance(steps, Unmeasured):
-        return steps
-    times = [time for time, _ in steps]
-    values = [value for _, value in steps]
-    if len(steps) < 2 or times[0] > t0_ns or times[-1] < t1_ns:
-        return Unmeasured("the counter did not move both before and after the window")
-    start, start_step = _interpolate(times, values, t0_ns)
-    end, end_step = _interpolate(times, values, t1_ns)
-    inside = bisect_right(times, t1_ns) - bisect_left(times, t0_ns)
-    u_j = Z95 * math.sqrt((start_step**2 + end_step**2) / 12)
-    return Estimate(end - start, u_j, "interpolated_counter", inside)
+    if bounds.t1_ns <= bounds.t0_ns:
+        no_length = Unmeasured("the window has no length")
+        return Estimates(no_length, (), {}, no_length)
+    if channel.provenance == "modelled":
+        idle = Unmeasured("the energy is modelled: a model has no idle power")
+        return _settled({"interpolated_counter": _interpolated(channel, edges, bounds)}, idle)
+    if channel.kind == "power_w":
+        return _of_power(edges, bounds, channel.averages_over_s)
+    return _of_counter(channel, edges, bounds)
 
 
-def _steps(edges: Sequence[Edge], wraps_at_j: float | None) -> list[tuple[int, float]] | Unmeasured:
-    """Return (time, joules since the first reading) of each reading at which the counter moved."""
-    if not edges:
-        return Unmeasured("the sensor gave no reading")
-    total = 0.0
-    steps = [(_middle_ns(edges[0]), 0.0)]
-    for previous, edge in pairwise(edges):
-        moved = edge.value - previous.value
-        if moved < 0 and wraps_at_j is not None:
-            moved += wraps_at_j
-        if moved < 0:
-            return Unmeasured("the counter fell: the driver was reloaded or the reading was wrong")
-        if moved > 0:
-            total += moved
-            steps.append((_middle_ns(edge), total))
-    return steps
+def _of_counter(channel: Channel, edges: Sequence[Edge], bounds: Bounds) -> Estimates:
+    published = _published(channel, edges, bounds)
+    if isinstance(published, Unmeasured):
+        inner: Estimate | Unmeasured = published
+        energy: Estimate | Unmeasured = published
+        idle: Idle | Unmeasured = published
+    else:
+        inner = inner_ticks(published, bounds)
+        guarded = guarded_edges(published, bounds, unseen_s=channel.unseen_s or 0.0)
+        energy, idle = guarded if isinstance(guarded, tuple) else (guarded, guarded)
+    interpolated = _interpolated(channel, edges, bounds)
+    return _settled(
+        {"guarded_edges": energy, "interpolated_counter": interpolated, "inner_ticks": inner},
+        idle,
+    )
 
 
-def _interpolate(times: Sequence[int], values: Sequence[float], at_ns: int) -> tuple[float, float]:
-    """Return (value at ``at_ns``, height of the step that ``at_ns`` lies in)."""
-    right = min(max(bisect_left(times, at_ns), 1), len(times) - 1)
-    left = right - 1
-    share = (at_ns - times[left]) / (times[right] - times[left])
-    step = values[right] - values[left]
-    return values[left] + step * share, step
+def _published(channel: Channel, edges: Sequence[Edge], bounds: Bounds) -> Ticks | Unmeasured:
+    """Return the counter's ticks; those around the guards alone where a gap elsewhere breaks their count."""
+    moved = steps(edges, channel.wraps_at_j)
+    if isinstance(moved, Unmeasured):
+        return moved
+    known = {"wraps_at_j": channel.wraps_at_j, "updates_every_s": channel.updates_every_s}
+    found = ticks(edges, **known)
+    if isinstance(found, Ticks):
+        return found
+    start_ns, end_ns = bounds.guard_start_ns - AROUND_NS, bounds.guard_end_ns + AROUND_NS
+    return ticks([edge for edge in edges if start_ns <= edge.before_ns <= end_ns], **known)
 
 
-def sampled_energy(edges: Sequence[Edge], t0_ns: int, t1_ns: int) -> Estimate | Unmeasured:
-    """Return the integral of power readings, each held over the interval before it.
-
-    The uncertainty takes the reading interval at each end as the energy in doubt, as for a counter, and
-    adds the difference from the trapezoidal rule. What a sensor does not see between readings is not in it.
-
-    Args:
-        edges: Readings in watts, in time order.
-        t0_ns: Start of the window.
-        t1_ns: End of the window.
-    """
-    if len(edges) < 2:
-        return Unmeasured("fewer than two power readings: one spans no time, so its energy is unknown, not zero")
-    times = [_middle_ns(edge) for edge in edges]
-    if times[0] > t0_ns or times[-1] < t1_ns:
-        return Unmeasured("the power readings do not cover the window")
-    held = trapezoid = 0.0
-    ends: list[float] = []
-    inside = 0
-    for (left_ns, left), (right_ns, right) in pairwise(zip(times, edges, strict=True)):
-        overlap_s = (min(right_ns, t1_ns) - max(left_ns, t0_ns)) / 1e9
-        if overlap_s <= 0:
-            continue
-        held += right.value * overlap_s
-        trapezoid += (left.value + right.value) / 2 * overlap_s
-        inside += 1
-        if left_ns <= t0_ns or right_ns >= t1_ns:
-            ends.append(right.value * (right_ns - left_ns) / 1e9)
-    u_j = Z95 * math.sqrt(sum(end**2 for end in ends) / 12) + abs(held - trapezoid)
-    return Estimate(held, u_j, "held_readings", inside)
+def _of_power(edges: Sequence[Edge], bounds: Bounds, averages_over_s: float | None) -> Estimates:
+    late_s = UNKNOWN_AVERAGE_S if averages_over_s is None else averages_over_s
+    guarded = guarded_readings(edges, bounds, late_s)
+    energy, idle = guarded if isinstance(guarded, tuple) else (guarded, guarded)
+    held = sampled_energy(edges, bounds.t0_ns, bounds.t1_ns, late_s)
+    if not late_s:
+        return _settled({"guarded_readings": energy, "held_readings": held}, idle)
+    told = "nothing tells whether" if averages_over_s is None else "the sensor says that"
+    instantaneous = Unmeasured(f"{told} a reading is a mean over {late_s:g} s")
+    return _settled({"averaged_readings": energy, "held_readings": held, "guarded_readings": instantaneous}, idle)
 
 
-def _middle_ns(edge: Edge) -> int:
-    return (edge.before_ns + edge.after_ns) // 2
+def _interpolated(channel: Channel, edges: Sequence[Edge], bounds: Bounds) -> Estimate | Unmeasured:
+    return counter_energy(edges, bounds.t0_ns, bounds.t1_ns, wraps_at_j=channel.wraps_at_j)
+
+
+def _settled(found: Mapping[str, Estimate | Unmeasured], idle: Idle | Unmeasured) -> Estimates:
+    """Return what was found, named in the order in which it may lead; ``inner_ticks`` may not."""
+    known = {name: outcome for name, outcome in found.items() if isinstance(outcome, Estimate)}
+    refused = {name: outcome.reason for name, outcome in found.items() if isinstance(outcome, Unmeasured)}
+    leading = next((outcome for name, outcome in known.items() if name in LEADERS), None)
+    # What asks least of the readings tells best why there is no figure.
+    simplest = next((refused[name] for name in SIMPLEST if name in refused), None)
+    return Estimates(
+        leading=leading or Unmeasured(simplest or "no estimator applies"),
+        all=tuple(known.values()),
+        refused=refused,
+        idle=idle,
+    )

@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llem.domain.energy import Edge, Unmeasured, estimate
+from llem.domain.agreement import findings, second_opinion
+from llem.domain.edges import Bounds, Edge, Unmeasured
+from llem.domain.energy import estimate
+from llem.domain.net import NET_FIGURES, net_figures
 from llem.domain.result import EnergyComponent, Figures, Finding, Headline, Measured
 from llem.domain.sensing import Channel, Provenance
 from llem.domain.spec import ExperimentConfig
@@ -60,6 +63,11 @@ class _Total:
     reason: str | None = None
 
     @property
+    def measured(self) -> bool:
+        """Whether a meter gave an energy."""
+        return self.reason is None and self.provenance != "modelled"
+
+    @property
     def energy_j(self) -> float | None:
         known = [member.energy_j for member in self.members if member.energy_j is not None]
         return sum(known) if self.reason is None else None
@@ -89,8 +97,10 @@ def evaluate(
         failures: Why a channel's last failed reading failed, by channel id.
         unrecorded: Why nothing was recorded, if nothing was; the energy is then null with this reason.
     """
+    window = measured.window
+    bounds = Bounds(window.guard_start_ns, window.t0_ns, window.t1_ns, window.guard_end_ns)
     components = [
-        _component(channel, edges.get(channel.id, ()), failures.get(channel.id), measured) for channel in channels
+        _component(channel, edges.get(channel.id, ()), failures.get(channel.id), bounds) for channel in channels
     ]
     total = _total(measured.model.devices, components, unrecorded)
     chosen = {member.channel.id for member in total.members}
@@ -105,21 +115,42 @@ def evaluate(
         provenance="none" if total.reason else total.provenance,
         estimator=None if total.reason else "+".join(sorted({str(member.estimator) for member in total.members})),
         validity=_validity(measured, config),
-        warnings=_warnings(measured, total, components, failures),
+        warnings=(
+            *_warnings(measured, total, components, failures),
+            *(findings(total.members, components, edges, bounds) if total.measured else ()),
+        ),
     )
 
 
-def _component(channel: Channel, edges: Sequence[Edge], failure: str | None, measured: Measured) -> EnergyComponent:
-    outcome = estimate(channel, edges, measured.window.t0_ns, measured.window.t1_ns)
-    if isinstance(outcome, Unmeasured):
-        reason = outcome.reason if failure is None else f"{outcome.reason}; a reading failed: {failure}"
-        return EnergyComponent(channel=channel, energy_j=None, reason=reason)
-    return EnergyComponent(
-        channel=channel,
-        energy_j=outcome.energy_j,
-        u_j=outcome.u_j,
-        estimator=outcome.estimator,
-        readings=outcome.readings,
+def _component(channel: Channel, edges: Sequence[Edge], failure: str | None, bounds: Bounds) -> EnergyComponent:
+    found = estimate(channel, edges, bounds)
+    told: dict[str, object] = {
+        "estimators": {outcome.estimator: outcome.energy_j for outcome in found.all},
+        "u_estimators_j": {outcome.estimator: outcome.u_j for outcome in found.all},
+        "estimators_refused": found.refused,
+    }
+    if isinstance(found.idle, Unmeasured):
+        told["idle_reason"] = found.idle.reason
+    else:
+        told |= {
+            "power_context_idle_w": found.idle.power_w,
+            "u_power_context_idle_w": found.idle.u_w,
+            "power_idle_before_w": found.idle.before_w,
+            "power_idle_after_w": found.idle.after_w,
+        }
+    leading = found.leading
+    if isinstance(leading, Unmeasured):
+        reason = leading.reason if failure is None else f"{leading.reason}; a reading failed: {failure}"
+        return EnergyComponent.model_validate({"channel": channel, "energy_j": None, "reason": reason, **told})
+    return EnergyComponent.model_validate(
+        {
+            "channel": channel,
+            "energy_j": leading.energy_j,
+            "u_j": leading.u_j,
+            "estimator": leading.estimator,
+            "readings": leading.readings,
+            **told,
+        }
     )
 
 
@@ -191,6 +222,9 @@ def _figures(measured: Measured, total: _Total, components: Sequence[EnergyCompo
     no_energy = total.reason or "no energy"
     for name in ("energy_total_j", "u_energy_total_j", "u_scale_j", "flops_per_j", *per_energy):
         reasons.setdefault(name, no_energy)
+    net, no_net = net_figures(total.members, energy_j, duration_s)
+    values.update(net)
+    reasons.update(dict.fromkeys(NET_FIGURES, total.reason or no_net))
     if energy_j is not None:
         values.update({name: energy_j / divisor for name, divisor in per_energy.items()})
         values.update(_uncertainties(total, energy_j, reasons))
@@ -220,23 +254,8 @@ def _uncertainties(total: _Total, energy_j: float, reasons: dict[str, str]) -> d
 def _cross_check(total: _Total, components: Sequence[EnergyComponent]) -> float | None:
     """Return how far a second measured source of the same devices lies from the total, relative to it."""
     energy_j = total.energy_j
-    if not energy_j or total.provenance == "modelled":
-        return None
-    chosen = {member.channel.id for member in total.members}
-    second: list[float] = []
-    for member in total.members:
-        others = [
-            component.energy_j
-            for component in components
-            if component.channel.device == member.channel.device
-            and component.channel.id not in chosen
-            and component.channel.provenance != "modelled"
-            and component.energy_j is not None
-        ]
-        if not others:
-            return None
-        second.append(others[0])
-    return sum(second) / energy_j - 1
+    second = second_opinion(total.members, components) if total.measured else None
+    return second[0] / energy_j - 1 if energy_j and second is not None else None
 
 
 def _validity(measured: Measured, config: ExperimentConfig) -> tuple[Finding, ...]:

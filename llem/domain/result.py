@@ -1,6 +1,6 @@
 """What one trial gives: the worker's measurement, the energy figures, and the result file."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -11,6 +11,8 @@ from llem.domain.spec import ExperimentConfig
 from llem.domain.statistics import Percentiles
 
 RESULT_SCHEMA_VERSION = 1
+ARITHMETIC = 2
+"""By which arithmetic figures are made of edges: 1 interpolated a counter between its steps, 2 uses the guards."""
 
 
 class Window(Value):
@@ -156,11 +158,19 @@ class EnergyComponent(Value):
     Attributes:
         channel: Where it was read.
         energy_j: Joules, or None with ``reason``.
-        u_j: 95 % uncertainty from timing, in joules.
-        estimator: The arithmetic.
+        u_j: 95 % uncertainty in joules, the board's scale left out.
+        estimator: The arithmetic that leads.
         readings: Distinct readings in the window.
         in_total: Whether it is part of ``energy_total_j``.
         reason: Why ``energy_j`` is None.
+        estimators: Joules by every arithmetic that applies, by name.
+        u_estimators_j: Their 95 % uncertainties, in joules.
+        estimators_refused: Why each other arithmetic does not apply, by name.
+        power_context_idle_w: Idle power with the model loaded, by the guards; None with ``idle_reason``.
+        u_power_context_idle_w: Its 95 % uncertainty, in watts.
+        power_idle_before_w: Idle power in the guard before the work, in watts …
+        power_idle_after_w: … and in the guard after it.
+        idle_reason: Why ``power_context_idle_w`` is None.
     """
 
     channel: Channel
@@ -170,6 +180,14 @@ class EnergyComponent(Value):
     readings: int = 0
     in_total: bool = False
     reason: str | None = None
+    estimators: dict[str, float] = Field(default_factory=dict)
+    u_estimators_j: dict[str, float] = Field(default_factory=dict)
+    estimators_refused: dict[str, str] = Field(default_factory=dict)
+    power_context_idle_w: float | None = None
+    u_power_context_idle_w: float | None = None
+    power_idle_before_w: float | None = None
+    power_idle_after_w: float | None = None
+    idle_reason: str | None = None
 
 
 class Figures(Value):
@@ -199,7 +217,18 @@ class Figures(Value):
     requests_per_s: float
     flops: float | None = None
     flops_per_j: float | None = None
+    u_energy_above_context_idle_j: float | None = None
+    u_power_context_idle_w: float | None = None
     unknown: dict[str, str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift(cls, data: Any) -> Any:
+        """Give the figures that earlier files do not have their reason."""
+        if not isinstance(data, dict) or not isinstance(data.get("unknown"), dict):
+            return data
+        later = {name: NOT_IN_FILE for name in _LATER_FIGURES if name not in data}
+        return {**data, "unknown": {**later, **data["unknown"]}}
 
     @model_validator(mode="after")
     def _every_null_has_its_reason(self) -> "Figures":
@@ -207,6 +236,10 @@ class Figures(Value):
         if nulls != set(self.unknown):
             raise ValueError(f"null figures and reasons differ: {sorted(nulls ^ set(self.unknown))}")
         return self
+
+
+_LATER_FIGURES = ("u_energy_above_context_idle_j", "u_power_context_idle_w")
+NOT_IN_FILE = "not in this file: an earlier llem wrote it"
 
 
 class Finding(Value):
@@ -270,6 +303,7 @@ class ExperimentResult(Value):
     Attributes:
         journal_seq: The last event before this result …
         journal_hash: … and its hash: an anchor outside the journal, which a lost tail cannot follow.
+        arithmetic: Number of the arithmetic that made the figures; files that do not say it were made by the first.
         unrecorded: Why nothing was recorded, where ``samples_file`` is None.
         validity: What makes the figures unfit for averages; empty is valid.
         warnings: What a reader must know.
@@ -301,5 +335,6 @@ class ExperimentResult(Value):
     samples_file: str | None
     samples_sha256: str | None
     unrecorded: str | None = None
+    arithmetic: int = 1
     validity: tuple[Finding, ...]
     warnings: tuple[Finding, ...]

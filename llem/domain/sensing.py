@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import JsonValue, SerializerFunctionWrapHandler, model_serializer
+
 from llem.domain.model import Value
 
 Provenance = Literal["counter", "sampled", "external", "modelled", "none"]
@@ -20,6 +22,11 @@ class Channel(Value):
         provenance: Where the figure comes from. A modelled one never enters a measured total.
         wraps_at_j: The counter starts again from 0 after this many joules; None if it does not.
         note: What a reader must know of it.
+        averages_over_s: A reading of power is the mean over this many seconds; 0 is instantaneous, None is unknown.
+        updates_every_s: How often a counter is known to be updated, in seconds; None is unknown.
+        unseen_s: So much of each period of a counter its sensor may not see, in seconds; None where nothing says so.
+
+    What was written before the last three is written the same again: where they are None they are left out.
     """
 
     id: str
@@ -30,6 +37,17 @@ class Channel(Value):
     provenance: Provenance
     wraps_at_j: float | None = None
     note: str | None = None
+    averages_over_s: float | None = None
+    updates_every_s: float | None = None
+    unseen_s: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        written: dict[str, JsonValue] = dump(self)
+        return {name: value for name, value in written.items() if value is not None or name not in _ADDITIONS}
+
+
+_ADDITIONS = frozenset({"averages_over_s", "updates_every_s", "unseen_s"})
 
 
 class UnavailableSensor(Value):

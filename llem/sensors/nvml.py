@@ -9,6 +9,13 @@ from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel, Device, Temperature
 from llem.sensors.base import Reading
 
+GA100 = (8, 0)
+"""Compute capability of the last chip whose power is instantaneous; from GA10x (8.6) on it is a mean over 1 s."""
+
+PART_TIME = frozenset({GA100, (9, 0)})
+"""A100 and H100: their power sensor sees 25 ms of each 100 ms (arXiv 2312.02741)."""
+UNSEEN_S = 0.075
+
 
 class NvmlSensor:
     """Every NVIDIA GPU that the driver shows, bound by UUID.
@@ -107,12 +114,29 @@ class NvmlSensor:
                     "kind": kind,
                     "provenance": provenance,
                     "note": whole_gpu,
+                    "averages_over_s": self._averages_over_s(handle) if kind == "power_w" else None,
+                    "unseen_s": self._unseen_s(handle) if kind == "energy_j" else None,
                 }
             )
             channels.append(channel)
             # NVML counts in mJ and mW: a thousandth of the channel's unit.
             self._readers.append((channel.id, 1e-3, partial(call, handle)))
         return channels
+
+    def _averages_over_s(self, handle: Any) -> float | None:
+        """Return what time ``nvmlDeviceGetPowerUsage`` averages over, by its documentation; None where unknown."""
+        capability = self._capability(handle)
+        if capability is None:
+            return None
+        return 0.0 if capability <= GA100 else 1.0
+
+    def _unseen_s(self, handle: Any) -> float | None:
+        """Return what of each period the counter may miss: it may be a sum of the power readings, untested."""
+        return UNSEEN_S if self._capability(handle) in PART_TIME else None
+
+    def _capability(self, handle: Any) -> tuple[int, int] | None:
+        capability = self._fact(self._nvml.nvmlDeviceGetCudaComputeCapability, handle)
+        return None if capability is None else (int(capability[0]), int(capability[1]))
 
     def _mig(self, handle: Any) -> bool | None:
         modes = self._fact(self._nvml.nvmlDeviceGetMigMode, handle)

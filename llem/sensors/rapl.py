@@ -8,6 +8,8 @@ from llem.domain.sensing import Channel, Device
 from llem.sensors.base import Reading
 
 POWERCAP = Path("/sys/class/powercap")
+UPDATES_EVERY_S = 0.001
+"""Intel's SDM, volume 3B, "Package RAPL Domain": the energy status is updated about every millisecond."""
 
 
 class RaplSensor:
@@ -70,6 +72,7 @@ def _zone(path: Path) -> tuple[Channel, Path] | None:
         kind="energy_j",
         provenance="counter",
         wraps_at_j=wraps_at_uj / 1e6,
+        updates_every_s=UPDATES_EVERY_S,
         note="the whole package, whoever uses it" if boundary == "cpu_package" else None,
     )
     return channel, path

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llem.domain.energy import Edge
+from llem.domain.edges import Edge
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel
 from llem.sensors.base import Reading

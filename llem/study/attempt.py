@@ -20,7 +20,7 @@ from llem.domain.figures import Evaluation
 from llem.domain.host import Host
 from llem.domain.messages import PhaseMessage, ProgressMessage, WorkerSpec
 from llem.domain.recording import Stopped
-from llem.domain.result import ExperimentResult, Headline, Measured
+from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
 from llem.domain.row import Row
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
@@ -254,6 +254,7 @@ class TrialAttempt:
             samples_file=self._samples.name if stopped else None,
             samples_sha256=stopped.sha256 if stopped else None,
             unrecorded=self._unrecorded,
+            arithmetic=ARITHMETIC,
             validity=evaluation.validity,
             warnings=evaluation.warnings,
         )

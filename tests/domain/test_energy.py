@@ -2,7 +2,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llem.domain.energy import Edge, Estimate, Unmeasured, counter_energy, estimate, sampled_energy
+from llem.domain.edges import Bounds, Edge, Estimate, Unmeasured
+from llem.domain.energy import estimate
+from llem.domain.held import sampled_energy
+from llem.domain.interpolated import counter_energy
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -156,21 +159,33 @@ def test_power_readings_that_cannot_tell_say_why_instead_of_a_number(edges, t0_n
     assert reason in found.reason
 
 
+def unguarded(t0_ns, t1_ns):
+    return Bounds(t0_ns, t0_ns, t1_ns, t1_ns)
+
+
 @pytest.mark.parametrize("kind", ["energy_j", "power_w"])
 @pytest.mark.parametrize("t1_ns", [S, S - 1])
 def test_a_window_without_length_has_no_energy(make, kind, t1_ns):
     edges = edges_at([0, S, 2 * S], [1.0, 2.0, 3.0])
-    assert estimate(make.channel(kind=kind), edges, S, t1_ns) == Unmeasured("the window has no length")
+    found = estimate(make.channel(kind=kind), edges, unguarded(S, t1_ns))
+    assert found.leading == found.idle == Unmeasured("the window has no length")
+    assert found.all == ()
 
 
 def test_the_kind_of_a_channel_chooses_the_arithmetic(make):
     edges = edges_at([0, S, 2 * S], [10.0, 20.0, 30.0])
-    counted = estimate(make.channel(kind="energy_j"), edges, 0, 2 * S)
-    sampled = estimate(make.channel(kind="power_w"), edges, 0, 2 * S)
+    counted = estimate(make.channel(kind="energy_j"), edges, unguarded(0, 2 * S)).leading
+    sampled = estimate(make.channel(kind="power_w", averages_over_s=0.0), edges, unguarded(0, 2 * S)).leading
     assert (counted.energy_j, counted.estimator) == (20.0, "interpolated_counter")
     assert (sampled.energy_j, sampled.estimator) == (50.0, "held_readings")
 
 
 def test_a_channels_range_is_used_where_its_counter_wraps(make):
     edges = edges_at([0, S, 2 * S], [90.0, 5.0, 20.0])
-    assert estimate(make.channel(wraps_at_j=100.0), edges, 0, 2 * S).energy_j == 30.0
+    assert estimate(make.channel(wraps_at_j=100.0), edges, unguarded(0, 2 * S)).leading.energy_j == 30.0
+
+
+def test_an_average_over_a_second_has_its_delay_in_the_uncertainty():
+    edges = edges_at([0, S, 2 * S, 3 * S], [10, 10, 30, 10])
+    late = sampled_energy(edges, 0, 3 * S, averages_over_s=1.0).u_j - sampled_energy(edges, 0, 3 * S).u_j
+    assert late == pytest.approx(20 * 1.0)

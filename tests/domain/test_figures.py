@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llem.domain.energy import Edge
+from llem.domain.edges import Edge
 from llem.domain.figures import evaluate
 from llem.domain.result import Figures, Flops
 
@@ -252,12 +252,12 @@ def test_a_trial_that_did_other_work_than_asked_is_invalid(make, judge, stop, as
 
 def test_a_short_window_is_said_to_be_short(make, judge):
     found = judge((package(), 40), window=make.window(10, 11))
-    assert [finding.code for finding in found.warnings] == ["short_window"]
+    assert [finding.code for finding in found.warnings] == ["short_window", "unguarded"]
 
 
 def test_a_model_that_runs_partly_on_the_processor_warns_that_only_gpus_are_counted(judge):
     found = judge((gpu(), 100), devices=("GPU-1", "cpu"))
-    assert [finding.code for finding in found.warnings] == ["cpu_part_left_out"]
+    assert [finding.code for finding in found.warnings] == ["cpu_part_left_out", "unguarded"]
 
 
 def test_flops_that_were_not_counted_have_their_reason_in_both_figures(judge):
@@ -294,6 +294,37 @@ def test_figures_refuse_a_null_without_a_reason_and_a_reason_without_a_null():
         Figures(**known, unknown={name: why for name, why in nulls.items() if name != "energy_total_j"})
     with pytest.raises(ValueError, match="energy_total_j"):
         Figures(**known, energy_total_j=1.0, unknown=nulls)
+
+
+def test_figures_of_a_file_written_before_idle_power_was_known_are_read():
+    known = {"duration_s": 1.0, "output_tokens_per_s": 1.0, "total_tokens_per_s": 1.0, "requests_per_s": 1.0}
+    later = {"u_energy_above_context_idle_j", "u_power_context_idle_w"}
+    nulls = dict.fromkeys(Figures.model_fields.keys() - known.keys() - {"unknown"} - later, "not evaluated")
+    read = Figures.model_validate({**known, **dict.fromkeys(nulls), "unknown": nulls})
+    assert read.unknown["u_power_context_idle_w"] == "not in this file: an earlier llem wrote it"
+    assert Figures.model_validate_json(read.model_dump_json()) == read
+
+
+def test_a_component_tells_every_estimator_and_why_the_others_do_not_apply(make, judge):
+    window = make.window(guard_start_ns=9 * S, guard_end_ns=23 * S)
+    found = judge((gpu(), 100), devices=("GPU-1",), window=window)
+    (component,) = found.components
+    assert component.estimators.keys() == {"guarded_edges", "interpolated_counter", "inner_ticks"}
+    assert component.u_estimators_j.keys() == component.estimators.keys()
+    assert component.estimators_refused == {}
+    assert component.energy_j == component.estimators[component.estimator]
+    assert found.figures.power_context_idle_w == pytest.approx(100)
+    assert found.figures.energy_above_context_idle_j == pytest.approx(0, abs=1e-6)
+    assert found.warnings == ()
+
+
+def test_two_devices_have_one_idle_power_and_one_without_it_makes_it_unknown(make, judge):
+    window = make.window(guard_start_ns=9 * S, guard_end_ns=23 * S)
+    both = judge((package(0), 40), (package(1), 50), window=window).figures
+    assert both.power_context_idle_w == pytest.approx(90)
+    alone = judge((gpu(), 40), (gpu(uuid="GPU-2"), None), devices=("GPU-1", "GPU-2"), window=window).figures
+    assert alone.power_context_idle_w is None
+    assert "GPU-2" in alone.unknown["power_context_idle_w"]
 
 
 def test_figures_refuse_what_is_no_number():

@@ -10,10 +10,10 @@ UNCOUNTED = "GPU-00000000-sim1-0000-0000-000000000000"  # 50 W, no counter
 WINDOW_S = 0.6
 
 
-def measured_on(lab: Any, nvml: dict[str, str], *devices: str) -> dict[str, Any]:
-    """Return the result of a trial whose worker says that it used ``devices``."""
+def measured_on(lab: Any, nvml: dict[str, str], *devices: str, settle_s: float = 0.3) -> dict[str, Any]:
+    """Return the result of a trial whose worker says that it used ``devices``, between guards of ``settle_s``."""
     study_file = lab.write(
-        model={"devices": list(devices), "window_s": WINDOW_S, "settle_s": 0.3},
+        model={"devices": list(devices), "window_s": WINDOW_S, "settle_s": settle_s},
         measurement={"sensors": ["nvml"], "guard_s": 0, "latency_passes": 0, "count_flops": False},
     )
     _, study = lab.run(study_file, env=nvml)
@@ -36,9 +36,22 @@ def test_the_counter_of_the_gpu_in_use_gives_the_energy_and_the_idle_one_beside_
     assert abs(figures["cross_check_rel"]) < 0.2
 
 
+def test_guards_make_the_figure_right_within_what_it_states_and_give_the_idle_power(lab: Any, nvml: Any) -> None:
+    result = measured_on(lab, nvml, COUNTED, settle_s=1.0)
+    figures = result["figures"]
+    assert (result["estimator"], result["arithmetic"]) == ("guarded_edges", 2)
+    truth_j = 100 * figures["duration_s"]
+    assert abs(figures["energy_total_j"] - truth_j) <= figures["u_energy_total_j"] < 0.05 * truth_j
+    assert abs(figures["power_context_idle_w"] - 100) <= figures["u_power_context_idle_w"] < 5
+    # It idles all the time: nothing is above idle.
+    assert abs(figures["energy_above_context_idle_j"]) <= figures["u_energy_above_context_idle_j"]
+    codes = {finding["code"] for finding in result["warnings"]}
+    assert codes == {"short_window"}
+
+
 def test_a_gpu_without_a_counter_is_measured_by_its_power_and_says_so(lab: Any, nvml: Any) -> None:
     result = measured_on(lab, nvml, UNCOUNTED)
-    assert (result["boundary"], result["provenance"], result["estimator"]) == ("gpu", "sampled", "held_readings")
+    assert (result["boundary"], result["provenance"], result["estimator"]) == ("gpu", "sampled", "guarded_readings")
     assert result["figures"]["energy_total_j"] == pytest.approx(50 * result["figures"]["duration_s"])
 
 

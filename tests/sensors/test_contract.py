@@ -189,6 +189,24 @@ class TestNvml:
         ]
         assert [reading.value for reading in sensor.read()] == pytest.approx([123_456.789, 250.5])
 
+    @pytest.mark.parametrize(
+        ("capability", "averages_over_s", "unseen_s"),
+        [
+            ((7, 5), 0.0, None),
+            ((8, 0), 0.0, 0.075),
+            ((8, 6), 1.0, None),
+            ((9, 0), 1.0, 0.075),
+            ((12, 0), 1.0, None),
+            (None, None, None),
+        ],
+    )
+    def test_a_gpu_says_what_its_readings_average_over_and_miss(self, capability, averages_over_s, unseen_s):
+        nvml = FakeNvml(FakeGpu())
+        nvml.nvmlDeviceGetCudaComputeCapability = lambda gpu: nvml.told(gpu, capability)
+        energy, power = SENSORS["nvml"](nvml).channels
+        assert (power.averages_over_s, power.unseen_s) == (averages_over_s, None)
+        assert (energy.averages_over_s, energy.unseen_s) == (None, unseen_s)
+
     def test_a_gpu_without_a_counter_has_no_energy_channel_rather_than_zeros(self):
         sensor = SENSORS["nvml"](FakeNvml(FakeGpu(energy_mj=None)))
         assert [channel.id for channel in sensor.channels] == ["nvml/GPU-1/power"]

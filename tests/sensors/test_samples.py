@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llem.domain.energy import Edge
+from llem.domain.edges import Edge
 from llem.domain.errors import SensorError
 from llem.sensors.base import Reading
 from llem.sensors.samples import SampleWriter, read_samples
