@@ -5,12 +5,11 @@ from dataclasses import dataclass, fields
 
 from pydantic import JsonValue, ValidationError
 
-from llem.domain import result as results
 from llem.domain.errors import SensorError
 from llem.domain.events import SessionStarted
 from llem.domain.figures import Evaluation
 from llem.domain.model import Value
-from llem.domain.result import ExperimentResult, Headline
+from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
 from llem.domain.row import Row
 from llem.domain.spec import ExperimentConfig
 from llem.projections.manifest import TrialState
@@ -19,8 +18,6 @@ from llem.study.differences import differences
 from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
 
-ARITHMETIC: int = getattr(results, "ARITHMETIC", 1)
-"""The arithmetic that this llem writes, and the only one that it can recompute."""
 EVALUATED = frozenset(part.name for part in fields(Evaluation))
 """What of a result is recomputed; the rest of it was measured, or is told by the journal."""
 NO_FIGURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -89,7 +86,7 @@ def recompute(folder: StudyFolder, trial: CompletedTrial) -> Recomputation:
     except (OSError, ValueError) as error:
         return Recomputation([Discrepancy(where=where, found=f"it cannot be read as a result: {_reason(error)}")])
     findings = _differing(where, "the journal says", result, _as_journalled(result, trial))
-    arithmetic = getattr(result, "arithmetic", 1)
+    arithmetic = result.arithmetic
     if arithmetic != ARITHMETIC:
         return Recomputation(findings, arithmetic=arithmetic)
     try:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from llem.domain.events import SessionStarted
 from llem.domain.model import Value
-from llem.domain.result import Figures
+from llem.domain.result import ARITHMETIC, Figures
 from llem.domain.row import Row
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
 from llem.study.audit import audit
 from llem.study.exported import Export, exports_of
 from llem.study.folder import StudyFolder
-from llem.study.recompute import ARITHMETIC, CompletedTrial, Discrepancy, differing, recompute
+from llem.study.recompute import CompletedTrial, Discrepancy, differing, recompute
 
 FIGURES_OF_A_RESULT = len(Figures.model_fields.keys() - {"unknown"})
 

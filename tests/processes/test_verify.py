@@ -108,6 +108,17 @@ def test_altered_edges_and_what_they_change_are_named(lab: Any, study: Any) -> N
     assert "figures.energy_total_j" in {field for _, field in found}
 
 
+def test_results_of_another_arithmetic_are_counted_and_are_no_fault_of_theirs(lab: Any, study: Any) -> None:
+    older = lab.copy(study)
+    forge(older, lambda tree: tree.update(arithmetic=1))
+    tree = verified(lab, older)
+    assert (tree["recomputed"], tree["other_arithmetic"], tree["findings"]) == (1, {"1": 1}, [])
+    shown = lab.llem("study", "verify", older.root)
+    told = f"1 result was made by arithmetic 1; this llem recomputes {tree['arithmetic']}: not recomputed"
+    assert shown.out.splitlines()[0] == told
+    assert shown.out.endswith("nothing found wrong\n")
+
+
 @pytest.mark.parametrize("part", ["results", "samples"])
 def test_a_missing_file_is_named_and_the_others_are_verified(lab: Any, study: Any, part: str) -> None:
     altered = lab.copy(study)

@@ -21,7 +21,7 @@ from llem.domain.events import (
     SessionStarted,
     StudyCompleted,
 )
-from llem.domain.result import ExperimentResult, Figures, Measured
+from llem.domain.result import ARITHMETIC, ExperimentResult, Figures, Measured
 from llem.domain.row import Row
 from llem.domain.sensing import Channel, SensorReport
 from llem.exports.manifest import export_manifest
@@ -30,12 +30,11 @@ from llem.journal.journal import Journal
 from llem.projections.manifest import ManifestFold, TrialState
 from llem.sensors.base import Reading
 from llem.sensors.samples import SampleWriter, read_samples
-from llem.study import recompute as recomputing
 from llem.study.differences import differences
 from llem.study.evaluation import evaluated
 from llem.study.folder import PARTS, StudyFolder, create_study_dir
 from llem.study.integrity import sha256_of
-from llem.study.recompute import ARITHMETIC, EVALUATED, CompletedTrial, recompute
+from llem.study.recompute import EVALUATED, CompletedTrial, recompute
 from llem.study.verify import verify
 
 S = 1_000_000_000
@@ -126,7 +125,7 @@ class Maker:
             samples_file=name,
             samples_sha256=sha256,
             unrecorded=trial.unrecorded,
-            **({"arithmetic": ARITHMETIC} if "arithmetic" in ExperimentResult.model_fields else {}),
+            arithmetic=ARITHMETIC,
         )
         return json.loads(result.model_dump_json()), evaluation.headline(measured).model_dump(mode="json")
 
@@ -397,17 +396,15 @@ def test_a_result_that_is_none_is_named_though_its_hash_fits(maker: Maker, tmp_p
     assert "figures" in found.findings[0].found
 
 
-def test_what_another_arithmetic_made_is_told_and_is_no_finding(
-    maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As after an upgrade: the results were made by what was today's arithmetic then.
-    folder = maker.study(tmp_path, [Made(in_result=by_one_bit("energy_total_j")), Made()])
-    monkeypatch.setattr(recomputing, "ARITHMETIC", ARITHMETIC + 1)
-    monkeypatch.setattr("llem.study.verify.ARITHMETIC", ARITHMETIC + 1)
-    found = verify(folder)
+def test_what_another_arithmetic_made_is_told_and_is_no_finding(maker: Maker, tmp_path: Path) -> None:
+    def of_before(tree: Tree) -> None:
+        by_one_bit("energy_total_j")(tree)
+        del tree["arithmetic"]  # as in files written before it was told
+
+    found = verify(maker.study(tmp_path, [Made(in_result=of_before), Made()]))
     assert found.findings == ()
-    assert (found.arithmetic, found.other_arithmetic) == (ARITHMETIC + 1, {ARITHMETIC: 2})
-    assert (found.completed, found.recomputed, found.figures) == (2, 0, 0)
+    assert (found.arithmetic, found.other_arithmetic) == (ARITHMETIC, {1: 1})
+    assert (found.completed, found.recomputed, found.figures) == (2, 1, len(FIGURES))
 
 
 def test_a_result_that_was_rejected_is_not_verified(maker: Maker, tmp_path: Path) -> None:
