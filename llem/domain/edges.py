@@ -225,6 +225,10 @@ def _regular(runs: Sequence[Sequence[Step]]) -> Ticks | Unmeasured:
         jitter_s += width_s / 16
         if jitter_s > 2 * width_s:
             return Unmeasured("the counter does not tick regularly")
+    if jitter_s:
+        # The least jitter leaves one (p, φ) only, as if both were known without doubt.
+        jitter_s += width_s / 16
+        lowest, highest = _periods(chosen, jitter_s)
     period_s = (lowest + highest) / 2
     if period_s <= 0:
         return Unmeasured("the readings of the counter span no time")
