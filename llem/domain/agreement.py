@@ -38,7 +38,7 @@ def second_opinion(
         if other is None:
             return None
         second.append(other)
-    return sum(other.energy_j or 0.0 for other in second), math.hypot(*(other.u_j or 0.0 for other in second))
+    return math.fsum(other.energy_j or 0.0 for other in second), math.hypot(*(other.u_j or 0.0 for other in second))
 
 
 def findings(
@@ -58,7 +58,7 @@ def findings(
     for member in members:
         yield from _of_member(member, edges.get(member.channel.id, ()), bounds)
     second = second_opinion(members, components)
-    energy_j = sum(member.energy_j or 0.0 for member in members)
+    energy_j = math.fsum(member.energy_j or 0.0 for member in members)
     u_j = math.hypot(*(member.u_j or 0.0 for member in members))
     if second is not None and disagrees(energy_j, u_j, *second):
         message = f"a second channel of the same devices gives {second[0]:.6g} J; the total is {energy_j:.6g} J"

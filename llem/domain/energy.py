@@ -1,4 +1,8 @@
-"""The energy of a channel over a window: every estimator that applies, and the one that leads."""
+"""The energy of a channel over a window: every estimator that applies, and the one that leads.
+
+Floats are summed by ``math.fsum`` here and in what this leads to: the result is the same in every Python, while the sum
+of the built-in ``sum`` changed with 3.12, and a figure must be recomputed to the bit.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -70,12 +70,12 @@ class _Total:
     @property
     def energy_j(self) -> float | None:
         known = [member.energy_j for member in self.members if member.energy_j is not None]
-        return sum(known) if self.reason is None else None
+        return math.fsum(known) if self.reason is None else None
 
     @property
     def u_j(self) -> float:
         """Channels are read apart from each other, so their uncertainties add in quadrature."""
-        return math.sqrt(sum((member.u_j or 0.0) ** 2 for member in self.members))
+        return math.sqrt(math.fsum((member.u_j or 0.0) ** 2 for member in self.members))
 
 
 def evaluate(

@@ -139,11 +139,11 @@ def _least_squares(
     rows = [_row(time - origin_s, tau_s) for time in times_s]
     values = [total - base_j for total in totals_j]
     size = len(rows[0])
-    normal = [[sum(row[i] * row[j] for row in rows) for j in range(size)] for i in range(size)]
+    normal = [[math.fsum(row[i] * row[j] for row in rows) for j in range(size)] for i in range(size)]
     inverse = _inverse(normal)
-    right = [sum(row[i] * value for row, value in zip(rows, values, strict=True)) for i in range(size)]
+    right = [math.fsum(row[i] * value for row, value in zip(rows, values, strict=True)) for i in range(size)]
     weights = [_dot(line, right) for line in inverse]
-    residual = sum((value - _dot(weights, row)) ** 2 for row, value in zip(rows, values, strict=True))
+    residual = math.fsum((value - _dot(weights, row)) ** 2 for row, value in zip(rows, values, strict=True))
     free = len(rows) - size
     variance = max(residual / free, SMALLEST_SD_J**2)
     covariance = tuple(tuple(variance * entry for entry in line) for line in inverse)
@@ -158,7 +158,7 @@ def _row(since_s: float, tau_s: float) -> tuple[float, ...]:
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
+    return math.fsum(a * b for a, b in zip(left, right, strict=True))
 
 
 def _inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -92,7 +92,7 @@ def _u_walk_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float]]], nu
         for (left_s, left_j), (right_s, right_j) in pairwise(zip(times_s, totals_j, strict=True))
     ]
     free = max(len(left) - sum(len(fit.weights) - 1 for fit, _, _ in guards), 1)
-    return t_quantile_975(free) * math.sqrt(sum(step**2 for step in left) / free * number)
+    return t_quantile_975(free) * math.sqrt(math.fsum(step**2 for step in left) / free * number)
 
 
 def _inside(ticks: Ticks, start_ns: int, end_ns: int) -> tuple[Sequence[float], Sequence[float]]:

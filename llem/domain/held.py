@@ -41,7 +41,7 @@ def guarded_readings(
         return Unmeasured(f"the guards hold fewer than {FEWEST_IN_A_GUARD} readings of idle power: {rest}")
     start_ns, end_ns = before[-1].middle_ns, after[-1].middle_ns
     inside = [edge for edge in edges if start_ns <= edge.middle_ns <= end_ns]
-    held_j = sum(right.value * seconds for _, right, seconds in _intervals(inside))
+    held_j = math.fsum(right.value * seconds for _, right, seconds in _intervals(inside))
     lead_s, tail_s = (bounds.t0_ns - start_ns) / 1e9, (end_ns - bounds.t1_ns) / 1e9
     before_w, after_w = (fmean(edge.value for edge in guard) for guard in (before, after))
     sd_before_w, sd_after_w = (_sd_of_mean(guard) for guard in (before, after))
@@ -90,7 +90,7 @@ def sampled_energy(
         if left_ns <= t0_ns or right_ns >= t1_ns:
             ends.append(right.value * seconds)
     late_j = (max(values) - min(values)) * averages_over_s
-    u_j = Z95 * math.sqrt(sum(end**2 for end in ends) / 12) + abs(held - trapezoid) + late_j
+    u_j = Z95 * math.sqrt(math.fsum(end**2 for end in ends) / 12) + abs(held - trapezoid) + late_j
     return Estimate(held, u_j, "held_readings", len(values))
 
 

@@ -31,7 +31,7 @@ def net_figures(
         return {}, f"{missing.channel.id}: {missing.idle_reason}"
     if energy_j is None or not members:
         return {}, "no energy"
-    power_w = sum(member.power_context_idle_w or 0.0 for member in members)
+    power_w = math.fsum(member.power_context_idle_w or 0.0 for member in members)
     u_power_w = math.hypot(*(member.u_power_context_idle_w or 0.0 for member in members))
     u_energy_j = math.hypot(*(member.u_j or 0.0 for member in members))
     values: tuple[float, ...] = (

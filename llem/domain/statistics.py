@@ -132,13 +132,13 @@ def energy_mean(cycles: Sequence[EnergyOfCycle]) -> EnergyMean | None:
     within = math.hypot(*stated) / math.sqrt(seen.n) if len(stated) == seen.n else None
     between = None if seen.sd is None or within is None else math.sqrt(max(0.0, seen.sd**2 - within**2))
     return EnergyMean(
-        mean=sum(cycle.energy_j for cycle in cycles) / units,
+        mean=math.fsum(cycle.energy_j for cycle in cycles) / units,
         n=seen.n,
         sd=seen.sd,
         half_width=seen.half_width,
         within_sd=within,
         between_sd=between,
-        u_scale=sum(scales) / units if len(scales) == seen.n else None,
+        u_scale=math.fsum(scales) / units if len(scales) == seen.n else None,
     )
 
 
