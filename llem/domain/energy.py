@@ -1,6 +1,6 @@
 """The energy of a channel over a window: every estimator that applies, and the one that leads.
 
-Floats are summed by ``math.fsum`` here and in what this leads to: the result is the same in every Python, while the sum
+Floats are summed by ``math.fsum`` in all that leads to a figure: its result is the same in every Python, while that
 of the built-in ``sum`` changed with 3.12, and a figure must be recomputed to the bit.
 """
 
