@@ -162,6 +162,16 @@ def most_points(base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], 
     return sum(prod(len(choices) for choices in _choices(dimensions, engine)) for engine in engines)
 
 
+def count_points(
+    base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], default_engine: str, *, enough: int
+) -> int:
+    """Return how many points ``expand`` yields; above ``enough``, perhaps only how many it yields at most."""
+    most = most_points(base, dimensions, default_engine)
+    if most > enough or len(_engines(base, dimensions, default_engine)) == 1:
+        return most
+    return sum(1 for _ in expand(base, dimensions, default_engine))
+
+
 def _engines(base: Mapping[str, JsonValue], dimensions: Sequence[Dimension], default_engine: str) -> list[JsonValue]:
     """Return the engines that points can have, in the order in which the study names them."""
     engines: list[JsonValue] = [base.get("engine", default_engine)]

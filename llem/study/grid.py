@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from llem.domain.errors import Problem
 from llem.domain.events.plan import SkipKind
 from llem.domain.spec import ExperimentConfig
-from llem.domain.sweep import Dimension, NoSectionError, Point, Tree, expand, most_points, overlay
+from llem.domain.sweep import Dimension, NoSectionError, Point, Tree, count_points, expand, overlay
 from llem.engines.base import Machine
 from llem.study.document import Document
 from llem.study.grammar import Grammar
@@ -86,10 +86,7 @@ class Grid:
 
     def count(self, enough: int) -> int:
         """Return how many points there are; above ``enough``, perhaps only how many there are at most."""
-        most = most_points(self._base, self._spanned, DEFAULT_ENGINE)
-        if most > enough:
-            return most
-        return sum(1 for _ in expand(self._base, self._spanned, DEFAULT_ENGINE))
+        return count_points(self._base, self._spanned, DEFAULT_ENGINE, enough=enough)
 
     def walk(self) -> None:
         """Look at every point: it becomes an experiment, or is skipped with a reason."""
