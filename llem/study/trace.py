@@ -51,7 +51,7 @@ class Tracer:
         for key, value in alternative.values.items():
             origin = self._origin(alternative.places[key])
             for leaf in flat({key: value}):
-                if not any(_reaches(key, leaf) for key in self._commanded):
+                if not any(_reaches(commanded, leaf) for commanded in self._commanded):
                     origins[leaf] = origin
         return origins
 
