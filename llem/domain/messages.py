@@ -16,6 +16,34 @@ from llem.domain.spec import ExperimentConfig
 MAX_MESSAGE_BYTES = 1_000_000
 
 
+class Stagger(Value):
+    """A window in segments, for a sensor that sees a part of each of its periods only.
+
+    Segment j of n begins j/n of a period later, counted from the first one's begin in whole periods, so that the
+    sensor sees each phase of a load that keeps step with it.
+
+    Attributes:
+        segments: How many.
+        period_s: The sensor's period.
+    """
+
+    segments: int = Field(ge=2, le=64)
+    period_s: float = Field(gt=0)
+
+
+class GoOn(Value):
+    """Sent to a worker that soaks: the devices are steady, or it has soaked long enough.
+
+    Attributes:
+        steady: Whether temperatures and clocks no longer change; None where none can be read.
+        reason: Why that is unknown, or what still changes.
+    """
+
+    do: Literal["go_on"] = "go_on"
+    steady: bool | None
+    reason: str | None = None
+
+
 class WorkerSpec(Value):
     """What a worker is told, on its stdin.
 
@@ -25,6 +53,9 @@ class WorkerSpec(Value):
         attempt: The attempt.
         config: What to measure.
         base_dir: Folder that relative paths start from.
+        guard_s: Length of the guards: the configuration's, or what a sensor needs.
+        stagger: Segments of the window; None for a window in one piece.
+        soak: Whether the parent tells when to end the soak; where it does not, there is none.
     """
 
     protocol: Literal[1] = 1
@@ -32,6 +63,9 @@ class WorkerSpec(Value):
     attempt: int
     config: ExperimentConfig
     base_dir: str
+    guard_s: float = 0.0
+    stagger: Stagger | None = None
+    soak: bool = False
 
 
 class PhaseMessage(Value):

@@ -1,5 +1,6 @@
 """What one trial gives: the worker's measurement, the energy figures, and the result file."""
 
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -15,6 +16,44 @@ ARITHMETIC = 2
 """By which arithmetic figures are made of edges: 1 interpolated a counter between its steps, 2 uses the guards."""
 
 
+class Interval(Value):
+    """A stretch of time, in nanoseconds of the monotonic clock."""
+
+    start_ns: int
+    end_ns: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Interval":
+        if self.start_ns > self.end_ns:
+            raise ValueError("start_ns <= end_ns does not hold")
+        return self
+
+
+class Segment(Value):
+    """One of the pieces of a staggered window; each has a guard on both sides, shared with its neighbours."""
+
+    guard_start_ns: int
+    t0_ns: int
+    t1_ns: int
+    guard_end_ns: int
+    passes: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Segment":
+        _require_order(self.guard_start_ns, self.t0_ns, self.t1_ns, self.guard_end_ns)
+        return self
+
+    @property
+    def duration_s(self) -> float:
+        """Return the length in seconds, without the guards."""
+        return (self.t1_ns - self.t0_ns) / 1e9
+
+
+def _require_order(guard_start_ns: int, t0_ns: int, t1_ns: int, guard_end_ns: int) -> None:
+    if not guard_start_ns <= t0_ns < t1_ns <= guard_end_ns:
+        raise ValueError("guard_start_ns <= t0_ns < t1_ns <= guard_end_ns does not hold")
+
+
 class Window(Value):
     """The measured window, in nanoseconds of the monotonic clock.
 
@@ -25,7 +64,11 @@ class Window(Value):
         guard_end_ns: From ``t1_ns`` to here likewise.
         anchor_monotonic_ns: A moment on the monotonic clock …
         anchor_utc: … and the same moment in UTC.
+        anchor_end_monotonic_ns: A moment after the window on the monotonic clock; None in earlier files …
+        anchor_end_utc: … and the same moment in UTC: a step of the wall clock in between shows.
         passes: Whole passes over the workload inside the window.
+        segments: The pieces of a staggered window, in order, with idle guards between them; the first begins at
+            ``t0_ns``, the last ends at ``t1_ns``. Empty for a window in one piece.
     """
 
     t0_ns: int
@@ -34,18 +77,46 @@ class Window(Value):
     guard_end_ns: int
     anchor_monotonic_ns: int
     anchor_utc: AwareDatetime
+    anchor_end_monotonic_ns: int | None = None
+    anchor_end_utc: AwareDatetime | None = None
     passes: int = Field(ge=1)
+    segments: tuple[Segment, ...] = ()
 
     @model_validator(mode="after")
     def _in_order(self) -> "Window":
-        if not self.guard_start_ns <= self.t0_ns < self.t1_ns <= self.guard_end_ns:
-            raise ValueError("guard_start_ns <= t0_ns < t1_ns <= guard_end_ns does not hold")
+        _require_order(self.guard_start_ns, self.t0_ns, self.t1_ns, self.guard_end_ns)
+        if self.segments and not self._holds_its_segments():
+            raise ValueError("the segments are not in order, or not those of the window")
         return self
+
+    def _holds_its_segments(self) -> bool:
+        first, last = self.segments[0], self.segments[-1]
+        return (
+            (first.guard_start_ns, first.t0_ns) == (self.guard_start_ns, self.t0_ns)
+            and (last.t1_ns, last.guard_end_ns) == (self.t1_ns, self.guard_end_ns)
+            and all(
+                left.t1_ns <= right.guard_start_ns and left.guard_end_ns <= right.t0_ns
+                for left, right in pairwise(self.segments)
+            )
+            and sum(segment.passes for segment in self.segments) == self.passes
+        )
+
+    @property
+    def pieces(self) -> tuple[Segment, ...]:
+        """Return the segments; the window itself as one where it is in one piece."""
+        whole = Segment(
+            guard_start_ns=self.guard_start_ns,
+            t0_ns=self.t0_ns,
+            t1_ns=self.t1_ns,
+            guard_end_ns=self.guard_end_ns,
+            passes=self.passes,
+        )
+        return self.segments or (whole,)
 
     @property
     def duration_s(self) -> float:
-        """Return the window's length in seconds."""
-        return (self.t1_ns - self.t0_ns) / 1e9
+        """Return how long the work took, in seconds: guards between segments left out."""
+        return sum(piece.t1_ns - piece.t0_ns for piece in self.pieces) / 1e9
 
 
 class Work(Value):
@@ -138,8 +209,64 @@ class Flops(Value):
     reason: str | None = None
 
 
+class WarmUp(Value):
+    """The warm-up.
+
+    Attributes:
+        repeats: The workload repeated, each time for a whole number of passes.
+        converged: Whether over the last repeats their times no longer changed; None where the study does not ask for
+            it.
+        reason: What still changed, or why it was not looked at.
+    """
+
+    repeats: tuple[Interval, ...]
+    converged: bool | None
+    reason: str | None = None
+
+
+class Soak(Value):
+    """Work until the devices were steady.
+
+    Attributes:
+        interval: When.
+        passes: Whole passes in it.
+        steady: Whether temperatures and clocks no longer changed; None where none could be read.
+        reason: What still changed, or why it is unknown.
+    """
+
+    interval: Interval
+    passes: int
+    steady: bool | None
+    reason: str | None = None
+
+
+class PhaseWindow(Value):
+    """A window of prefill-only passes: each request is answered by its first token alone.
+
+    Attributes:
+        window: The window.
+        requests: Requests answered.
+        input_tokens: Prompt tokens, padding left out.
+        output_tokens: Generated tokens: one a request.
+    """
+
+    window: Window
+    requests: int = Field(ge=1)
+    input_tokens: int = Field(ge=1)
+    output_tokens: int = Field(ge=1)
+
+
 class Measured(Value):
-    """What a worker measured. Energy is not in it: the recorder reads the sensors."""
+    """What a worker measured. Energy is not in it: the recorder reads the sensors.
+
+    Attributes:
+        window: The window of the whole workload, and its guards.
+        load: When the model was loaded; None in earlier files.
+        loaded_idle: Idle with the model just loaded, before any work; None where there are no guards.
+        warmup: The warm-up, as intervals; None in earlier files.
+        soak: The soak; None where there was none.
+        prefill: The window of prefill alone; None where the study does not ask for phases.
+    """
 
     window: Window
     work: Work
@@ -150,6 +277,11 @@ class Measured(Value):
     load_s: float
     libraries: dict[str, str]
     warmup_s: tuple[float, ...]
+    load: Interval | None = None
+    loaded_idle: Interval | None = None
+    warmup: WarmUp | None = None
+    soak: Soak | None = None
+    prefill: PhaseWindow | None = None
 
 
 class EnergyComponent(Value):
@@ -243,10 +375,19 @@ NOT_IN_FILE = "not in this file: an earlier llem wrote it"
 
 
 class Finding(Value):
-    """A code and what it found: something that spoils a figure, or that its reader must know."""
+    """A code and what it found: something that spoils a figure, or that its reader must know.
+
+    Attributes:
+        code: What it is, as one word that stays the same.
+        message: What was found, in words.
+        rule: The rule that fired.
+        reading: The reading that fired it.
+    """
 
     code: str
     message: str
+    rule: str | None = None
+    reading: str | None = None
 
 
 class Headline(Value):

@@ -7,7 +7,9 @@ from pydantic import JsonValue, SerializerFunctionWrapHandler, model_serializer
 from llem.domain.model import Value
 
 Provenance = Literal["counter", "sampled", "external", "modelled", "none"]
-ChannelKind = Literal["energy_j", "power_w"]
+ChannelKind = Literal[
+    "energy_j", "power_w", "temperature_c", "clock_mhz", "throttle_ns", "event_reasons", "foreign_processes"
+]
 
 
 class Channel(Value):
@@ -18,15 +20,20 @@ class Channel(Value):
         sensor: The sensor's name.
         device: What is measured, by a lasting name: a GPU's UUID, a RAPL zone.
         boundary: What part of the machine it covers (``gpu``, ``cpu_package``, ``dram``, ``cpu``, ``ram``).
-        kind: ``energy_j``, a cumulative counter in joules, or ``power_w``, a power in watts.
+        kind: ``energy_j``, a cumulative counter in joules, or ``power_w``, a power in watts; or what tells under
+            which conditions a device worked: ``temperature_c``, ``clock_mhz``, ``throttle_ns`` (nanoseconds since the
+            driver was loaded in which clocks were held down), ``event_reasons`` (NVML's bits, as they are now) and
+            ``foreign_processes`` (how many processes that are not of this study compute on it).
         provenance: Where the figure comes from. A modelled one never enters a measured total.
         wraps_at_j: The counter starts again from 0 after this many joules; None if it does not.
         note: What a reader must know of it.
         averages_over_s: A reading of power is the mean over this many seconds; 0 is instantaneous, None is unknown.
         updates_every_s: How often a counter is known to be updated, in seconds; None is unknown.
         unseen_s: So much of each period of a counter its sensor may not see, in seconds; None where nothing says so.
+        aspect: Which of several of one kind: the clock (``sm``, ``memory``), what holds clocks down (``power_cap``,
+            ``sw_thermal``, …), or what a power reading is (``usage``, ``instant``, ``average``).
 
-    What was written before the last three is written the same again: where they are None they are left out.
+    What was written before the last four is written the same again: where they are None they are left out.
     """
 
     id: str
@@ -40,6 +47,12 @@ class Channel(Value):
     averages_over_s: float | None = None
     updates_every_s: float | None = None
     unseen_s: float | None = None
+    aspect: str | None = None
+
+    @property
+    def measures_energy(self) -> bool:
+        """Return whether an energy can be made of it."""
+        return self.kind in ("energy_j", "power_w")
 
     @model_serializer(mode="wrap")
     def _without_absent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
@@ -47,7 +60,7 @@ class Channel(Value):
         return {name: value for name, value in written.items() if value is not None or name not in _ADDITIONS}
 
 
-_ADDITIONS = frozenset({"averages_over_s", "updates_every_s", "unseen_s"})
+_ADDITIONS = frozenset({"averages_over_s", "updates_every_s", "unseen_s", "aspect"})
 
 
 class UnavailableSensor(Value):
@@ -73,17 +86,19 @@ class Device(Value):
 
 
 class Temperature(Value):
-    """How warm a device is now.
+    """How warm a device is now, and how fast it runs.
 
     Attributes:
         device: Its lasting name.
         temperature_c: Degrees Celsius; None is unknown.
         reason: Why it is unknown.
+        clock_mhz: The clock of its processors, in MHz; None is unknown.
     """
 
     device: str
     temperature_c: float | None
     reason: str | None = None
+    clock_mhz: float | None = None
 
 
 class SensorReport(Value):

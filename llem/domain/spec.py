@@ -121,19 +121,30 @@ class Measurement(Value):
 
     Attributes:
         sensors: Sensors to read, by name; ``auto`` takes every one that works here.
-        warmup_passes: Whole passes over the workload before the window opens.
+        warmup_passes: Whole passes over the workload before the window opens, at least.
+        warmup_max_s: Warm up on until time and power no longer change, at most this long; with 0 it ends after
+            ``warmup_passes``.
+        soak_max_s: Work on until the devices' temperatures and clocks no longer change, at most this long; 0 leaves
+            it out.
         min_window_s: The window repeats the workload for at least this long.
         min_passes: The window holds at least this many whole passes.
-        guard_s: Idle time before and after the window, with the model loaded.
+        guard_s: Idle time before and after the window, with the model loaded; longer where a sensor needs it.
+        bare_idle_s: Idle time that is measured before a session's first worker starts, and again after drift; 0
+            leaves the baseline out.
+        phases: Measure windows of prefill alone too, and tell prefill and decode apart.
         latency_passes: Passes timed token by token after the window, where the timing cannot disturb it.
         count_flops: Count floating-point operations in one extra pass before the warm-up.
     """
 
     sensors: Literal["auto"] | tuple[str, ...] = "auto"
     warmup_passes: CountOrZero = 2
+    warmup_max_s: SecondsOrZero = 60.0
+    soak_max_s: SecondsOrZero = 120.0
     min_window_s: SecondsOrZero = 10.0
     min_passes: Count = 3
     guard_s: SecondsOrZero = 0.7
+    bare_idle_s: SecondsOrZero = 5.0
+    phases: Switch = True
     latency_passes: CountOrZero = 1
     count_flops: Switch = True
 
@@ -226,12 +237,14 @@ class Repetition(Value):
             experiment, then the next) or ``shuffle`` (all trials in one drawn order).
         seed: Seed of the order; derived from the design where left out.
         gaps: Idle time between trials and between cycles.
+        reruns: How often a trial is run again whose measurement was spoiled by something that may be gone next time.
     """
 
     cycles: Count = 5
     order: OrderKind = "blocks"
     seed: Integer | None = None
     gaps: Gaps = Gaps()
+    reruns: CountOrZero = 2
 
     @model_validator(mode="after")
     def _cycles_to_pause_between(self) -> "Repetition":

@@ -66,6 +66,7 @@ def plan_study(loaded: LoadedStudy) -> StudyPlan:
         order=settings.order,
         seed=seed,
         gaps=settings.gaps,
+        reruns=settings.reruns,
         limits=settings.limits,
         sequence=trial_order(len(hashes), settings.cycles, settings.order, seed),
         declared=loaded.declared,

@@ -7,7 +7,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 from llem.domain.errors import JournalError
 from llem.domain.events.base import Event, TrialEvent
 from llem.domain.events.plan import ExperimentPlanned, StudyExtended, StudyPlanned
-from llem.domain.events.session import GapWaited, SessionEnded, SessionStarted, StudyCompleted
+from llem.domain.events.session import (
+    BaselineMeasured,
+    GapWaited,
+    SensorsChecked,
+    SessionEnded,
+    SessionStarted,
+    StudyCompleted,
+)
 from llem.domain.events.trial import (
     ExperimentCompleted,
     ExperimentFailed,
@@ -24,6 +31,8 @@ AnyEvent = Annotated[
     | StudyExtended
     | ExperimentPlanned
     | SessionStarted
+    | SensorsChecked
+    | BaselineMeasured
     | GapWaited
     | ExperimentRunning
     | PhaseEntered
@@ -46,6 +55,8 @@ CURRENT_VERSION: dict[str, int] = {
         StudyExtended,
         ExperimentPlanned,
         SessionStarted,
+        SensorsChecked,
+        BaselineMeasured,
         GapWaited,
         ExperimentRunning,
         PhaseEntered,
@@ -99,6 +110,7 @@ def parse_event(fields: dict[str, object], seq: int) -> AnyEvent:
 __all__ = [
     "CURRENT_VERSION",
     "AnyEvent",
+    "BaselineMeasured",
     "Event",
     "ExperimentCompleted",
     "ExperimentFailed",
@@ -110,6 +122,7 @@ __all__ = [
     "Phase",
     "PhaseEntered",
     "ResultRejected",
+    "SensorsChecked",
     "SessionEnded",
     "SessionStarted",
     "StudyCompleted",

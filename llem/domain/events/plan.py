@@ -40,6 +40,7 @@ class StudyPlanned(Event):
         seed: Seed of the order.
         gaps: Idle time between trials and between cycles.
         limits: Deadlines.
+        reruns: How often a trial is run again whose measurement was spoiled.
         sequence: The experiments' indices in the order in which their trials run: the n-th time is cycle n.
         declared: Grid points that the study file spans.
         duplicates: Grid points that were the same experiment as an earlier one.
@@ -60,6 +61,7 @@ class StudyPlanned(Event):
     seed: int
     gaps: Gaps = Gaps()
     limits: Limits
+    reruns: int = 0
     sequence: list[int]
     declared: int
     duplicates: int = 0

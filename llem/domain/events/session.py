@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from llem.domain.events.base import Event, TrialId
+from llem.domain.baseline import BaselinePower
+from llem.domain.events.base import Event, Sha256, TrialId
 from llem.domain.host import Host
 from llem.domain.sensing import SensorReport
+from llem.domain.sensor_check import SensorCheck
 from llem.domain.spec import Gap
 
 SessionEnd = Literal["finished", "interrupted", "study_deadline", "environment", "error"]
@@ -28,6 +30,52 @@ class SessionStarted(Event):
     pid: int
     host: Host
     sensors: SensorReport
+
+
+class SensorsChecked(Event):
+    """The sensors were read for some seconds and compared with each other, before the session's first trial.
+
+    Attributes:
+        check: What was found.
+        samples_file: The raw edges of the check, below ``samples/``.
+        samples_sha256: Their content hash.
+        idle_start_ns: Start of the time in which the devices idled, in nanoseconds of the monotonic clock …
+        idle_end_ns: … and its end.
+        load_start_ns: Start of the time in which they worked; None where they were not put under load …
+        load_end_ns: … and its end.
+    """
+
+    kind: Literal["sensors_checked"] = "sensors_checked"
+    v: Literal[1] = 1
+    check: SensorCheck
+    samples_file: str
+    samples_sha256: Sha256
+    idle_start_ns: int
+    idle_end_ns: int
+    load_start_ns: int | None = None
+    load_end_ns: int | None = None
+
+
+class BaselineMeasured(Event):
+    """The idle power of the bare devices was measured: no process of the study was on them.
+
+    Attributes:
+        powers: One per channel that was read.
+        why: Why it was measured now: ``first`` of the session, ``age`` of the last one, or ``drift`` since then.
+        start_ns: Start of the time that counts, in nanoseconds of the monotonic clock.
+        end_ns: Its end.
+        samples_file: The raw edges, below ``samples/``.
+        samples_sha256: Their content hash.
+    """
+
+    kind: Literal["baseline_measured"] = "baseline_measured"
+    v: Literal[1] = 1
+    powers: tuple[BaselinePower, ...]
+    why: Literal["first", "age", "drift"]
+    start_ns: int
+    end_ns: int
+    samples_file: str
+    samples_sha256: Sha256
 
 
 class SessionEnded(Event):

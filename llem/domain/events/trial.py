@@ -7,7 +7,19 @@ from pydantic import Field
 from llem.domain.events.base import Event, Sha256, TrialEvent, TrialId
 from llem.domain.result import Headline
 
-Phase = Literal["start", "load", "prepare", "count_flops", "warmup", "measure", "latency", "teardown"]
+Phase = Literal[
+    "start",
+    "load",
+    "prepare",
+    "count_flops",
+    "loaded_idle",
+    "warmup",
+    "soak",
+    "measure",
+    "prefill",
+    "latency",
+    "teardown",
+]
 
 
 class ExperimentRunning(TrialEvent):
