@@ -107,7 +107,7 @@ file against its recorded hash; exit code 3 where it finds something.
     """\
   llem study log studies/quickstart_2026-11-22T10-00-00
   llem study log studies/quickstart_2026-11-22T10-00-00 --follow
-  llem study log studies/quickstart_2026-11-22T10-00-00 --json --trial 1ec736c7_c1
+  llem study log studies/quickstart_2026-11-22T10-00-00 --json --trial 700676db_c1
   llem study log studies/quickstart_2026-11-22T10-00-00 --verify
 """,
 )

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from llem.cli.words import counted, duration_text, row_json
 from llem.domain.errors import InputError
-from llem.domain.events import CURRENT_VERSION, GapWaited
+from llem.domain.events import CURRENT_VERSION, BaselineMeasured, GapWaited, SensorsChecked
 from llem.domain.row import Row
 from llem.domain.spec import CoolDown
 from llem.journal.lock import is_locked
@@ -140,11 +140,37 @@ def _gap_text(row: Row) -> str:
     return gap_text(event) if isinstance(event, GapWaited) else ""
 
 
+def _check_text(row: Row) -> str:
+    event = row.event()
+    if not isinstance(event, SensorsChecked):
+        return ""
+    graded = [f"{device.counter}: {device.grade}" for device in event.check.devices]
+    return "  ".join(graded) or "no energy counter"
+
+
+def _baseline_text(row: Row) -> str:
+    event = row.event()
+    return baseline_text(event) if isinstance(event, BaselineMeasured) else ""
+
+
 _WORDS: dict[str, Callable[[Row], str]] = {
     "study_planned": _planned_text,
     "study_extended": _extended_text,
     "gap_waited": _gap_text,
+    "sensors_checked": _check_text,
+    "baseline_measured": _baseline_text,
 }
+
+
+def baseline_text(baseline: BaselineMeasured) -> str:
+    """Return what a baseline found: ``first: nvml/0 22.4 ± 0.3 W``."""
+    powers = [
+        f"{power.channel} unknown ({power.reason})"
+        if power.power_w is None
+        else f"{power.channel} {power.power_w:.4g}{'' if power.u_w is None else f' ± {power.u_w:.2g}'} W"
+        for power in baseline.powers
+    ]
+    return f"{baseline.why}: {', '.join(powers) or 'no channel measures energy'}"
 
 
 def gap_text(gap: GapWaited) -> str:

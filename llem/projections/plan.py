@@ -61,6 +61,7 @@ def extended(
         "study_design_hash": event.study_design_hash,
         "cycles": event.cycles,
         "limits": event.limits,
+        "reruns": study.reruns if event.reruns is None else event.reruns,
         "sequence": [*study.sequence, *event.sequence],
     }
     named: Sequence[tuple[ExperimentPlanned, object]] = list(zip(experiments, event.summaries, strict=True))

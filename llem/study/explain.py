@@ -50,6 +50,7 @@ def _of_study(study: StudyPlanned) -> list[Explained]:
         "cycles": study.cycles,
         "order": study.order,
         "seed": study.seed,
+        "reruns": study.reruns,
         **gaps,
         **limits,
     }

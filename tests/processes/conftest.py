@@ -32,6 +32,10 @@ BASE: dict[str, Any] = {
     "measurement": {
         "sensors": [],
         "warmup_passes": 0,
+        "warmup_max_s": 0,
+        "soak_max_s": 0,
+        "bare_idle_s": 0,
+        "phases": False,
         "min_window_s": 0,
         "min_passes": 1,
         "guard_s": 0,

@@ -49,10 +49,10 @@ def test_an_example_gives_what_it_says_without_a_warning(planned, name):
 def test_the_quickstart_measures_what_the_readme_shows(planned):
     plan = planned("quickstart.yaml")
     assert [planned.config_hash[:8] for planned in plan.experiments] == [
-        "6017502e",
-        "1ec736c7",
-        "4565642c",
-        "a1458c10",
+        "f975fb57",
+        "700676db",
+        "99030933",
+        "7bb5a95a",
     ]
 
 

@@ -69,6 +69,7 @@ DIFFERENCES = {
         ["~ cycles: 2 → 1"],
         ["cycles can grow, not shrink"],
     ),
+    "reruns": (STUDY + "reruns: 5\n", ["~ reruns: 2 → 5"], []),
     "limits": (
         STUDY + "limits: {trial_s: 60, study_s: 600}\n",
         ["~ limits.trial_s: 3600 → 60", "~ limits.study_s: null → 600"],
@@ -103,8 +104,9 @@ DIFFERENCES = {
     "a profile that changes the method": (
         STUDY + "profile: quick\n",
         [
-            f"~ <{size}> batch_size={size}: measurement.warmup_passes: 2 → 1; measurement.min_window_s: 10 → 1; "
-            "measurement.min_passes: 3 → 2"
+            f"~ <{size}> batch_size={size}: measurement.warmup_passes: 2 → 1; measurement.warmup_max_s: 60 → 0; "
+            "measurement.soak_max_s: 120 → 0; measurement.min_window_s: 10 → 1; measurement.min_passes: 3 → 2; "
+            "measurement.bare_idle_s: 5 → 2; measurement.phases: true → false"
             for size in (1, 2)
         ],
         ["2 planned experiments would not be the same"],
@@ -356,6 +358,30 @@ def test_limits_alone_are_an_extension_without_a_trial(planned, make, tmp_path):
     (event,) = revised(before, file, make, extend=True)[0].events
     assert (event.sequence, event.added, event.limits.study_s, event.cycles) == ([], 0, 60.0, 2)
     assert event.study_design_hash == before.study.study_design_hash
+
+
+def test_reruns_may_change_and_hold_from_then_on(planned, make, tmp_path):
+    before = planned()
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + STUDY + "reruns: 0\n")
+    (event,) = revised(before, file, make, extend=True)[0].events
+    assert (event.sequence, event.reruns) == ([], 0)
+    assert event.study_design_hash == before.study.study_design_hash
+    chain = make.chain()
+    for one in (before.study, *before.experiments, event):
+        chain.append(one)
+    assert PlanFold().apply_all(chain.rows).study.reruns == 0
+
+
+def test_an_extension_that_does_not_speak_of_reruns_leaves_them(planned, make, tmp_path):
+    before = planned(STUDY + "reruns: 7\n")
+    file = tmp_path / "study.yaml"
+    file.write_text(HEAD + STUDY + "reruns: 7\nlimits: {study_s: 60}\n")
+    (event,) = revised(before, file, make, extend=True)[0].events
+    chain = make.chain()
+    for one in (before.study, *before.experiments, event.model_copy(update={"reruns": None})):
+        chain.append(one)
+    assert PlanFold().apply_all(chain.rows).study.reruns == 7
 
 
 def test_labels_of_before_stay_and_new_ones_are_told_from_them(planned, make, tmp_path):

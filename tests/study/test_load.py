@@ -126,7 +126,7 @@ WRONG = {
         [
             "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of base, batch_size, cycles, dtype, engine, "
             "exclude, experiments, gaps, generation, limits, measurement, model, name, only, order, profile, "
-            "prompts, seed, sweep, transformers",
+            "prompts, reruns, seed, sweep, transformers",
         ],
     ),
     "unknown key in generation": (
@@ -135,7 +135,7 @@ WRONG = {
     ),
     "unknown key in measurement": (
         HEAD + "measurement: {warmup: 1}\n",
-        ["study.yaml:3:15: measurement.warmup: unknown key 'warmup'; did you mean 'warmup_passes'?"],
+        ["study.yaml:3:15: measurement.warmup: unknown key 'warmup'; did you mean 'warmup_max_s'?"],
     ),
     "unknown key in prompts": (
         HEAD + "prompts: {path: p.jsonl, feild: text}\n",

@@ -77,6 +77,7 @@ class StudyExtended(Event):
         llem_version: The llem that planned the extension.
         cycles: How often each experiment runs now.
         limits: Deadlines from now on.
+        reruns: How often a trial is run again whose measurement was spoiled, from now on; None leaves it as it was.
         sequence: The added trials, after all that were planned before.
         added: How many experiments were added.
         summaries: The ``config_summary`` of each experiment planned before, as it reads now that others joined it.
@@ -88,6 +89,7 @@ class StudyExtended(Event):
     llem_version: str
     cycles: int
     limits: Limits
+    reruns: int | None = None
     sequence: list[int]
     added: int
     summaries: tuple[dict[str, JsonValue], ...]
