@@ -24,6 +24,8 @@ MARK = "LLEM_TEST_MARK"
 WATCHDOG_S = 90.0
 TERMINAL = {"experiment_completed", "experiment_failed", "experiment_interrupted", "experiment_skipped"}
 
+SHORT: dict[str, Any] = {"warmup_max_s": 0, "soak_max_s": 0, "bare_idle_s": 0, "phases": False}
+"""The parts of the protocol that take time; a test that is about one of them sets it."""
 BASE: dict[str, Any] = {
     "name": "acted",
     "model": {"config": "llama", "behaviour": "ok"},
@@ -32,10 +34,6 @@ BASE: dict[str, Any] = {
     "measurement": {
         "sensors": [],
         "warmup_passes": 0,
-        "warmup_max_s": 0,
-        "soak_max_s": 0,
-        "bare_idle_s": 0,
-        "phases": False,
         "min_window_s": 0,
         "min_passes": 1,
         "guard_s": 0,
@@ -215,7 +213,9 @@ class Lab:
 
     def write(self, behaviours: list[str] | None = None, **changes: Any) -> Path:
         """Write a study file: an experiment per behaviour, ``changes`` at its top (``model`` adds to the model)."""
-        tree = {**BASE, **changes, "model": {**BASE["model"], **changes.get("model", {})}}
+        measurement = {**SHORT, **changes.get("measurement", BASE["measurement"])}
+        tree = {**BASE, **changes, "measurement": measurement}
+        tree["model"] = {**BASE["model"], **changes.get("model", {})}
         if behaviours is not None:
             tree["sweep"] = {"model.behaviour": behaviours, **changes.get("sweep", {})}
         path = self.place / f"{uuid.uuid4().hex[:8]}.yaml"
