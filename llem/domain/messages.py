@@ -69,11 +69,18 @@ class WorkerSpec(Value):
 
 
 class PhaseMessage(Value):
-    """The worker entered a phase, at ``t_ns`` on the monotonic clock."""
+    """The worker entered a phase.
+
+    Attributes:
+        phase: The phase.
+        t_ns: When, on the monotonic clock.
+        devices: The devices that must become steady, by their lasting names; told with ``soak`` alone.
+    """
 
     type: Literal["phase"] = "phase"
     phase: Phase
     t_ns: int
+    devices: tuple[str, ...] = ()
 
 
 class ProgressMessage(Value):

@@ -28,6 +28,11 @@ class Interval(Value):
             raise ValueError("start_ns <= end_ns does not hold")
         return self
 
+    @property
+    def duration_s(self) -> float:
+        """Return the length in seconds."""
+        return (self.end_ns - self.start_ns) / 1e9
+
 
 class Segment(Value):
     """One of the pieces of a staggered window; each has a guard on both sides, shared with its neighbours."""
@@ -217,11 +222,19 @@ class WarmUp(Value):
         converged: Whether over the last repeats their times no longer changed; None where the study does not ask for
             it.
         reason: What still changed, or why it was not looked at.
+        passes: How many passes each repeat held.
     """
 
     repeats: tuple[Interval, ...]
     converged: bool | None
     reason: str | None = None
+    passes: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_number_for_each(self) -> "WarmUp":
+        if self.passes and len(self.passes) != len(self.repeats):
+            raise ValueError("there are not as many numbers of passes as repeats")
+        return self
 
 
 class Soak(Value):
@@ -263,7 +276,8 @@ class Measured(Value):
         window: The window of the whole workload, and its guards.
         load: When the model was loaded; None in earlier files.
         loaded_idle: Idle with the model just loaded, before any work; None where there are no guards.
-        warmup: The warm-up, as intervals; None in earlier files.
+        warmup_s: Seconds of each of the first ``warmup_passes`` passes.
+        warmup: What the warm-up did after them; None in earlier files.
         soak: The soak; None where there was none.
         prefill: The window of prefill alone; None where the study does not ask for phases.
     """

@@ -68,6 +68,12 @@ class Engine(Protocol):
     def run_pass(self) -> PassCount:
         """Generate for every prompt once. Nothing else: this is what is measured."""
 
+    def prefill_pass(self) -> PassCount:
+        """Generate one token for every prompt once: the prompts' part of a pass, and the first token.
+
+        It is one token however long the configuration's generation is and whatever would end it.
+        """
+
     def timed_pass(self) -> list[BatchTiming]:
         """Do the same, noting the time of every token. It disturbs the work, so its energy is not used."""
 

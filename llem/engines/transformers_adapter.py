@@ -88,8 +88,15 @@ class TransformersEngine:
 
     def run_pass(self) -> PassCount:
         """Generate for every prompt once."""
+        return self._pass(self._config.generation.output_tokens)
+
+    def prefill_pass(self) -> PassCount:
+        """Generate one token for every prompt once."""
+        return self._pass(1)
+
+    def _pass(self, new_tokens: int) -> PassCount:
         torch.manual_seed(self._config.generation.seed)  # every pass samples the same tokens: equal work
-        counts = [self._count(batch, self._generate(batch)) for batch in self._batches]
+        counts = [self._count(batch, self._generate(batch, new_tokens)) for batch in self._batches]
         return PassCount(*map(sum, zip(*counts, strict=True)))
 
     def timed_pass(self) -> list[BatchTiming]:
@@ -101,7 +108,7 @@ class TransformersEngine:
             clock = _TokenClock()
             self.synchronize()
             start_ns = time.monotonic_ns()
-            output = self._generate(batch, streamer=clock)
+            output = self._generate(batch, self._config.generation.output_tokens, streamer=clock)
             self._outputs.append(output[:, batch.ids.shape[1] :].tolist())
             timings.append(BatchTiming(start_ns, tuple(clock.token_ns)))
         return timings
@@ -121,7 +128,7 @@ class TransformersEngine:
         for batch, times in self._batches_to_count():
             with FlopCounterMode(display=False, custom_mapping={cpu_attention: _cpu_attention_flops}) as counter:
                 torch.manual_seed(self._config.generation.seed)
-                self._generate(batch)
+                self._generate(batch, self._config.generation.output_tokens)
             total += times * int(counter.get_total_flops())
         if total == 0:
             return Flops(per_pass=None, source=None, reason="torch's counter knows none of this model's operations")
@@ -209,17 +216,17 @@ class TransformersEngine:
         ends = self._model.generation_config.eos_token_id
         return [] if ends is None else ends if isinstance(ends, list) else [ends]
 
-    def _generate(self, batch: Batch, streamer: BaseStreamer | None = None) -> torch.Tensor:
+    def _generate(self, batch: Batch, new_tokens: int, streamer: BaseStreamer | None = None) -> torch.Tensor:
         asked = self._config.generation
         keywords: dict[str, Any] = {
-            "max_new_tokens": asked.output_tokens,
+            "max_new_tokens": new_tokens,
             "do_sample": asked.do_sample,
             "num_beams": 1,
             "pad_token_id": self._padding_id(),
             "streamer": streamer,
         }
         if asked.stop == "forced":
-            keywords["min_new_tokens"] = asked.output_tokens
+            keywords["min_new_tokens"] = new_tokens
         for name in ("temperature", "top_k", "top_p"):
             if getattr(asked, name) is not None:
                 keywords[name] = getattr(asked, name)

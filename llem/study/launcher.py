@@ -19,6 +19,7 @@ from typing import Protocol
 
 from llem.domain.messages import (
     MAX_MESSAGE_BYTES,
+    GoOn,
     InvalidMessageError,
     Message,
     WorkerSpec,
@@ -85,6 +86,9 @@ class Attempt(Protocol):
         What is no message stands in the list as a fault, behind the messages that came before it.
         """
 
+    def tell(self, message: GoOn) -> None:
+        """Say something to the worker. Never waits; what a worker that is gone is told is lost."""
+
     def has_exited(self) -> bool:
         """Return whether the worker itself has exited; what it started may still live."""
 
@@ -119,7 +123,8 @@ class LocalLauncher:
 
     Args:
         study: Marks the attempts of this study; the same in every session of it.
-        command: The worker's command; the parent's pid and the message descriptor are appended.
+        command: The worker's command; the parent's pid, the message descriptor and the one on which the worker hears
+            are appended.
     """
 
     name = "local-cold"
@@ -131,6 +136,7 @@ class LocalLauncher:
     def start(self, spec: WorkerSpec, log: Path) -> "LocalAttempt":
         """Start a worker; see ``Launcher``. Called from the main thread, since workers die with that thread."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
+        hearing, telling = os.pipe2(os.O_CLOEXEC)
         marker = f"{self._study}/{spec.trial}/{spec.attempt}"
         try:
             _widen(reader)
@@ -139,21 +145,23 @@ class LocalLauncher:
                 stdin.write(spec.model_dump_json().encode())
                 stdin.seek(0)
                 process = subprocess.Popen(
-                    [*self._command, str(os.getpid()), str(writer)],
+                    [*self._command, str(os.getpid()), str(writer), str(hearing)],
                     stdin=stdin,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    pass_fds=(writer,),
+                    pass_fds=(writer, hearing),
                     process_group=0,
                     preexec_fn=tied_to_us(),  # noqa: PLW1509 - the parent has one thread
                     env={**os.environ, MARKER: marker, "PYTHONFAULTHANDLER": "1"},
                 )
         except BaseException:
             os.close(reader)
+            os.close(telling)
             raise
         finally:
             os.close(writer)
-        return LocalAttempt(process, reader, marker)
+            os.close(hearing)
+        return LocalAttempt(process, reader, telling, marker)
 
     def sweep(self) -> int:
         """End what earlier attempts of this study left behind on this machine."""
@@ -163,13 +171,15 @@ class LocalLauncher:
 class LocalAttempt:
     """A worker on this machine; see ``Attempt``."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", pipe: int, marker: str) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", pipe: int, telling: int, marker: str) -> None:
         self._process = process
         self._pipe = pipe
+        self._telling = telling
         self._marker = marker
         self._pidfd = os.pidfd_open(process.pid)
         self._partial = bytearray()
         os.set_blocking(pipe, False)
+        os.set_blocking(telling, False)
 
     def fileno(self) -> int:
         """Return the message pipe."""
@@ -198,6 +208,14 @@ class LocalAttempt:
             if received:
                 return received, False  # the rest is still there next time; deadlines come first
 
+    def tell(self, message: GoOn) -> None:
+        """Say something to the worker; see ``Attempt``."""
+        try:
+            # A pipe holds 64 KiB and this one little else, so a message goes out whole.
+            os.write(self._telling, message.model_dump_json().encode() + b"\n")
+        except OSError:
+            pass  # it is gone, or hears nothing: both show elsewhere
+
     def has_exited(self) -> bool:
         """Return whether the worker itself has exited."""
         return _readable(self._pidfd, 0)
@@ -217,6 +235,7 @@ class LocalAttempt:
         code = self._process.wait()
         os.close(self._pidfd)
         os.close(self._pipe)
+        os.close(self._telling)
         _kill_marked(self._marker)
         return Exit(None, _signal_name(-code), forced) if code < 0 else Exit(code, None, forced)
 

@@ -1,4 +1,7 @@
-"""``python -P -m llem.worker PARENT FD``: started by the parent; the specification on stdin, messages on FD."""
+"""``python -P -m llem.worker PARENT FD HEAR_FD``: started by the parent.
+
+The specification comes on stdin; messages go out on FD; what the parent says meanwhile comes in on HEAR_FD.
+"""
 
 import os
 import pkgutil
@@ -13,6 +16,7 @@ from llem.domain.messages import ErrorMessage, ResultMessage, WorkerSpec
 from llem.engines import ENGINES
 from llem.engines.base import Engine, EngineError
 from llem.lifeline import die_with_parent
+from llem.worker.hearing import HearingPipe
 from llem.worker.protocol import measure
 
 OUT_OF_MEMORY_REMEDY = "Lower batch_size, prompts.input_tokens or generation.output_tokens, or use a smaller dtype."
@@ -20,7 +24,7 @@ OUT_OF_MEMORY_REMEDY = "Lower batch_size, prompts.input_tokens or generation.out
 
 def main(arguments: list[str]) -> int:
     """Run one attempt and return the exit code: 0 with a result, 1 with an error; both were sent first."""
-    parent, descriptor = arguments
+    parent, descriptor, hearing = arguments
     die_with_parent(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     pipe = os.fdopen(int(descriptor), "wb")
@@ -31,8 +35,9 @@ def main(arguments: list[str]) -> int:
 
     try:
         spec = WorkerSpec.model_validate_json(sys.stdin.buffer.read())
+        hear = HearingPipe(int(hearing))
         engine = _engine(spec)
-        send(ResultMessage(measured=measure(engine, spec.config, send)))
+        send(ResultMessage(measured=measure(engine, spec, send, hear)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told what it was
         send(_told(error))
         traceback.print_exc()

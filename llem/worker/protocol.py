@@ -1,128 +1,123 @@
-"""One attempt, step by step: load, prepare, warm up, measure, time. The same for every engine."""
+"""One attempt, step by step: load, prepare, warm up, soak, measure, time. The same for every engine."""
 
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import pairwise
 
-from llem.domain.events import Phase
-from llem.domain.messages import PhaseMessage, ProgressMessage
-from llem.domain.result import Flops, Latency, Measured, Window, Work
-from llem.domain.spec import ExperimentConfig, Measurement
+from llem.domain.messages import WorkerSpec
+from llem.domain.result import Flops, Interval, Latency, Measured, PhaseWindow, Work
+from llem.domain.spec import Measurement
 from llem.domain.statistics import percentiles
 from llem.engines.base import BatchTiming, Engine, PassCount
+from llem.worker.hearing import Hear
+from llem.worker.voice import Send, Voice
+from llem.worker.warmup import soak, warm_up
+from llem.worker.windows import WindowPlan, measured_window
 
-PROGRESS_EVERY_S = 0.5
 
-Send = Callable[[PhaseMessage | ProgressMessage], None]
-
-
-def measure(engine: Engine, config: ExperimentConfig, send: Send) -> Measured:
+def measure(engine: Engine, spec: WorkerSpec, send: Send, hear: Hear) -> Measured:
     """Measure one experiment once.
 
-    Phases and progress are sent as they come. Nothing is sent between the passes of the window more often than
+    Phases and progress are sent as they come. Nothing is sent between the passes of a window more often than
     every half second, and nothing else happens there.
 
     Args:
         engine: The engine, not yet loaded.
-        config: What to measure.
+        spec: What to measure, and how long the guards and how many the segments are.
         send: Takes the messages.
+        hear: Gives what the parent says.
     """
-    settings = config.measurement
-    _enter("load", send)
-    loading_ns = time.monotonic_ns()
-    engine.load()
-    load_s = (time.monotonic_ns() - loading_ns) / 1e9
-    _enter("prepare", send)
+    config, settings, voice = spec.config, spec.config.measurement, Voice(send)
+    load = _load(engine, voice)
+    voice.enter("prepare")
     prompts_sha256 = engine.prepare()
     facts = engine.facts()
+    loaded_idle = _loaded_idle(engine, spec.guard_s, voice)
+    flops = _flops(engine, settings, voice)
+    voice.enter("warmup")
+    warmup, warmup_s = warm_up(engine, settings, voice)
+    soaked = None
+    if spec.soak and settings.soak_max_s:
+        voice.enter("soak", facts.devices)
+        soaked = soak(engine, settings, voice, hear)
 
-    flops = Flops(per_pass=None, source=None, reason="switched off: measurement.count_flops is false")
-    if settings.count_flops:
-        _enter("count_flops", send)
-        flops = engine.count_flops()
-    _enter("warmup", send)
-    warmup_s = tuple(_warm_up(engine, settings, send))
-
-    _enter("measure", send)
+    plan = WindowPlan(settings.min_window_s, settings.min_passes, spec.guard_s, spec.stagger)
+    voice.enter("measure")
     engine.reset_peak_memory()
-    window, counts = _window(engine, settings, send)
+    window, total = measured_window(engine, engine.run_pass, plan, voice)
     memory = engine.peak_memory()
+    prefill = None
+    if settings.phases and config.generation.output_tokens > 1:
+        voice.enter("prefill")
+        prefill = _prefill(engine, plan, voice)
 
-    _enter("latency", send)
+    voice.enter("latency")
     timings = [engine.timed_pass() for _ in range(settings.latency_passes)]
     outputs_sha256 = engine.outputs_sha256()
-    _enter("teardown", send)
-    total = PassCount(*map(sum, zip(*counts, strict=True)))
+    voice.enter("teardown")
     return Measured(
         window=window,
-        work=Work(
-            **total._asdict(),
-            asked_output_tokens=total.requests * config.generation.output_tokens,
-            prompts_sha256=prompts_sha256,
-            outputs_sha256=outputs_sha256,
-        ),
+        work=_work(total, config.generation.output_tokens, prompts_sha256, outputs_sha256),
         latency=_latency([batch for timed in timings for batch in timed], passes=len(timings)),
         memory=memory,
         model=facts,
         flops=flops,
-        load_s=load_s,
+        load_s=load.duration_s,
         libraries=engine.libraries(),
         warmup_s=warmup_s,
+        load=load,
+        loaded_idle=loaded_idle,
+        warmup=warmup,
+        soak=soaked,
+        prefill=prefill,
     )
 
 
-def _enter(phase: Phase, send: Send) -> None:
-    send(PhaseMessage(phase=phase, t_ns=time.monotonic_ns()))
-
-
-def _warm_up(engine: Engine, settings: Measurement, send: Send) -> list[float]:
-    """Run the workload ``warmup_passes`` times and return each pass's seconds."""
-    durations_s = []
-    for done in range(settings.warmup_passes):
-        start_ns = time.monotonic_ns()
-        engine.run_pass()
-        engine.synchronize()
-        durations_s.append((time.monotonic_ns() - start_ns) / 1e9)
-        send(ProgressMessage(done=done + 1, fraction=(done + 1) / settings.warmup_passes))
-    return durations_s
-
-
-def _window(engine: Engine, settings: Measurement, send: Send) -> tuple[Window, list[PassCount]]:
-    """Repeat the workload between two guards until the window is long enough and has enough passes."""
+def _load(engine: Engine, voice: Voice) -> Interval:
+    """Load the model and return when that was, the devices' part included."""
+    voice.enter("load")
+    start_ns = time.monotonic_ns()
+    engine.load()
     engine.synchronize()
-    guard_start_ns = time.monotonic_ns()
-    anchor_utc, anchor_ns = datetime.now(UTC), time.monotonic_ns()
-    time.sleep(settings.guard_s)
-    counts: list[PassCount] = []
-    t0_ns = told_ns = time.monotonic_ns()
-    while True:
-        counts.append(engine.run_pass())
-        now_ns = time.monotonic_ns()
-        elapsed_s = (now_ns - t0_ns) / 1e9
-        if len(counts) >= settings.min_passes and elapsed_s >= settings.min_window_s:
-            break
-        if (now_ns - told_ns) / 1e9 >= PROGRESS_EVERY_S:
-            told_ns = now_ns
-            send(ProgressMessage(done=len(counts), fraction=_fraction(len(counts), elapsed_s, settings)))
+    return Interval(start_ns=start_ns, end_ns=time.monotonic_ns())
+
+
+def _loaded_idle(engine: Engine, guard_s: float, voice: Voice) -> Interval | None:
+    """Submit nothing for as long as a guard, and return when that was; None where there are no guards."""
+    if not guard_s:
+        return None
+    voice.enter("loaded_idle")
     engine.synchronize()
-    t1_ns = time.monotonic_ns()
-    time.sleep(settings.guard_s)
-    window = Window(
-        t0_ns=t0_ns,
-        t1_ns=t1_ns,
-        guard_start_ns=guard_start_ns,
-        guard_end_ns=time.monotonic_ns(),
-        anchor_monotonic_ns=anchor_ns,
-        anchor_utc=anchor_utc,
-        passes=len(counts),
+    start_ns = time.monotonic_ns()
+    time.sleep(guard_s)
+    return Interval(start_ns=start_ns, end_ns=time.monotonic_ns())
+
+
+def _flops(engine: Engine, settings: Measurement, voice: Voice) -> Flops:
+    if not settings.count_flops:
+        return Flops(per_pass=None, source=None, reason="switched off: measurement.count_flops is false")
+    voice.enter("count_flops")
+    return engine.count_flops()
+
+
+def _prefill(engine: Engine, plan: WindowPlan, voice: Voice) -> PhaseWindow:
+    """Measure a window of prefill-only passes, after one that does not count: its shapes are new to the device."""
+    engine.prefill_pass()
+    window, total = measured_window(engine, engine.prefill_pass, plan, voice)
+    return PhaseWindow(
+        window=window,
+        requests=total.requests,
+        input_tokens=total.input_tokens,
+        output_tokens=total.output_tokens,
     )
-    return window, counts
 
 
-def _fraction(passes: int, elapsed_s: float, settings: Measurement) -> float:
-    by_time = elapsed_s / settings.min_window_s if settings.min_window_s else 1.0
-    return min(1.0, by_time, passes / settings.min_passes)
+def _work(total: PassCount, output_tokens: int, prompts_sha256: str, outputs_sha256: str | None) -> Work:
+    return Work(
+        **total._asdict(),
+        asked_output_tokens=total.requests * output_tokens,
+        prompts_sha256=prompts_sha256,
+        outputs_sha256=outputs_sha256,
+    )
 
 
 def _latency(batches: list[BatchTiming], *, passes: int) -> Latency:

@@ -22,11 +22,12 @@ ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x1b[31m"
 
 
 class Worker:
-    """This attempt: its specification, and the pipe to the parent."""
+    """This attempt: its specification, the pipe to the parent and the one from it."""
 
-    def __init__(self, spec: dict, pipe: int) -> None:
+    def __init__(self, spec: dict, pipe: int, hearing: int) -> None:
         self.spec = spec
         self.pipe = pipe
+        self.hearing = hearing
         self.model = spec["config"]["model"]
 
     def write(self, data: bytes) -> None:
@@ -384,12 +385,12 @@ def tell_of_survivors(spec: dict, study: str) -> None:
 
 
 def main() -> None:
-    parent, pipe = sys.argv[1:]
+    parent, pipe, hearing = sys.argv[1:]
     die_with_parent(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     spec = json.loads(sys.stdin.buffer.read())
     tell_of_survivors(spec, os.environ["LLEM_ATTEMPT"].rsplit("/", 2)[0] + "/")
-    worker = Worker(spec, int(pipe))
+    worker = Worker(spec, int(pipe), int(hearing))
     behaviour = worker.model.get("behaviour", "ok")
     if behaviour.startswith("first:"):
         behaviour = behaviour.removeprefix("first:") if spec["attempt"] == 1 else "ok"
