@@ -18,7 +18,7 @@ from llem.domain.events import (
 )
 from llem.domain.figures import Evaluation
 from llem.domain.host import Host
-from llem.domain.messages import PhaseMessage, ProgressMessage, WorkerSpec
+from llem.domain.messages import PhaseMessage, ProgressMessage, Stagger, WorkerSpec
 from llem.domain.recording import Stopped
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
 from llem.domain.row import Row
@@ -31,6 +31,7 @@ from llem.study.integrity import sha256_of
 from llem.study.launcher import Attempt, Exit, Fault, Launcher
 from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals, SessionInterrupted
+from llem.study.soak import SoakWatcher
 from llem.study.supervise import Supervisor, ended_silently
 from llem.version import __version__
 
@@ -66,7 +67,21 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """What every attempt of a session shares."""
+    """What every attempt of a session shares.
+
+    Attributes:
+        folder: The study's folder.
+        study: Its plan.
+        experiments: Its experiments, by index.
+        host: This machine.
+        record: Where events go.
+        launcher: Starts workers.
+        recorders: Reads the sensors.
+        signals: Ending signals.
+        watcher: Looks on.
+        stagger: Segments that the windows need for a sensor's sake; None where they need none.
+        least_guard_s: What guards need for a sensor's sake, in seconds.
+    """
 
     folder: StudyFolder
     study: StudyPlanned
@@ -77,6 +92,8 @@ class Bench:
     recorders: Recorders
     signals: EndingSignals
     watcher: Watcher
+    stagger: Stagger | None = None
+    least_guard_s: float = 0.0
 
 
 class TrialAttempt:
@@ -127,14 +144,8 @@ class TrialAttempt:
 
     def _work(self) -> None:
         """Start the worker and follow it to the terminal event; no process of it is left afterwards."""
-        spec = WorkerSpec(
-            trial=self._state.trial,
-            attempt=self._number,
-            config=self._planned.config,
-            base_dir=self._bench.study.base_dir,
-        )
         try:
-            worker = self._bench.launcher.start(spec, self._log)
+            worker = self._bench.launcher.start(self._spec(), self._log)
         except OSError as error:
             self._fail(Fault("WorkerNotStarted", f"the worker cannot be started: {error}"), None)
             self._drop_recording()
@@ -152,15 +163,38 @@ class TrialAttempt:
         else:
             self._give_up(worker, outcome)
 
+    def _spec(self) -> WorkerSpec:
+        configured_s = self._planned.config.measurement.guard_s
+        return WorkerSpec(
+            trial=self._state.trial,
+            attempt=self._number,
+            config=self._planned.config,
+            base_dir=self._bench.study.base_dir,
+            # Who asks for no guards gets none.
+            guard_s=max(configured_s, self._bench.least_guard_s) if configured_s else 0.0,
+            stagger=self._bench.stagger,
+            soak=True,
+        )
+
     def _watch(self, worker: Attempt) -> Measured | Fault | None:
         limit = time.monotonic() + self._bench.study.limits.trial_s
+        soak = SoakWatcher(self._bench.recorders.temperatures, worker.tell)
+
+        def entered(message: PhaseMessage) -> None:
+            self._note_phase(message)
+            soak.entered(message)
+
+        def tick() -> None:
+            self._bench.watcher.tick()
+            soak.tick()
+
         supervisor = Supervisor(
             worker,
             deadline=limit if self._deadline is None else min(limit, self._deadline),
             signals=self._bench.signals,
-            on_phase=self._note_phase,
+            on_phase=entered,
             on_progress=lambda message: self._bench.watcher.progress(self._state.trial, self._phase, message),
-            tick=self._bench.watcher.tick,
+            tick=tick,
         )
         return supervisor.watch()
 

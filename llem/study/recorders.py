@@ -38,6 +38,7 @@ class Recorders:
         self._start = start
         self._client: RecorderClient | None = None
         self._failed_starts = 0
+        self._recording = False
         self.report = SensorReport()
 
     def open(self) -> SensorReport:
@@ -60,6 +61,7 @@ class Recorders:
             if not client.report.channels:
                 raise SensorError(self._why_nothing(client.report), remedy="See `llem doctor`.")
             client.begin(samples)
+            self._recording = True
         except SensorError:
             self._drop_if_broken()
             raise
@@ -70,6 +72,7 @@ class Recorders:
         Raises:
             SensorError: There is no complete record.
         """
+        self._recording = False
         try:
             return self._running().finish()
         except SensorError:
@@ -82,14 +85,16 @@ class Recorders:
         Starts no recorder, which may take a minute: a gap must not take longer than was planned.
 
         Raises:
-            SensorError: No recorder answers. One that failed is given up; the next trial starts another.
+            SensorError: No recorder answers. One that failed is given up, and the next trial starts another; while
+                it records, that is left to ``finish``, since a temperature is not worth a record.
         """
         if self._client is None:
             raise SensorError("No recorder is running.", remedy="See logs/recorder.log.")
         try:
             return self._client.temperatures()
         except SensorError:
-            self.close()
+            if not self._recording:
+                self.close()
             raise
 
     def close(self) -> None:
@@ -97,6 +102,7 @@ class Recorders:
         if self._client is not None:
             self._client.close()
             self._client = None
+            self._recording = False
 
     def _running(self) -> RecorderClient:
         if self._client is None:

@@ -2,7 +2,7 @@
 
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -113,11 +113,28 @@ class Supervisor:
         return None
 
     def _plausible(self, measured: Measured) -> Measured | Fault:
-        """Refuse a window that lies outside the time in which the worker ran: one machine, one clock."""
+        """Refuse what lies outside the time in which the worker ran: one machine, one clock."""
         now_ns = time.monotonic_ns()
-        if self._started_ns <= measured.window.guard_start_ns and measured.window.guard_end_ns <= now_ns:
-            return measured
-        return Fault("ImplausibleResult", "the worker's window lies outside the time in which it ran")
+        for what, start_ns, end_ns in _times(measured):
+            if start_ns < self._started_ns or now_ns < end_ns:
+                return Fault("ImplausibleResult", f"the worker's {what} lies outside the time in which it ran")
+        return measured
+
+
+def _times(measured: Measured) -> Iterator[tuple[str, int, int]]:
+    """Yield when a worker says that it did what: (what, start, end)."""
+    yield "window", measured.window.guard_start_ns, measured.window.guard_end_ns
+    if measured.prefill is not None:
+        yield "prefill", measured.prefill.window.guard_start_ns, measured.prefill.window.guard_end_ns
+    intervals = {
+        "load": [measured.load],
+        "loaded idle": [measured.loaded_idle],
+        "warm-up": measured.warmup.repeats if measured.warmup else [],
+        "soak": [measured.soak.interval if measured.soak else None],
+    }
+    for what, found in intervals.items():
+        for interval in filter(None, found):
+            yield what, interval.start_ns, interval.end_ns
 
 
 def ended_silently(exited: Exit, log: Path) -> Fault:

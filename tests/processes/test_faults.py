@@ -42,6 +42,8 @@ QUICK = {
     "phases_backwards": Ending("ProtocolViolation", "measure", said="'load' while in 'measure'"),
     "window_in_the_future": Ending("ImplausibleResult", "measure"),
     "window_in_the_past": Ending("ImplausibleResult", "measure"),
+    "load_in_the_past": Ending("ImplausibleResult", "measure", said="the worker's load lies outside"),
+    "close_its_ears_and_soak": COMPLETED,
     "window_backwards": Ending("InvalidMessage", "measure", said="t0_ns < t1_ns"),
     "escapes_in_error": Ending("Bad", "load", exit_code=0, said="bad"),
     "escapes_in_log": Ending("WorkerExitedWithoutResult", exit_code=4, said="last words"),

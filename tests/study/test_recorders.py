@@ -63,3 +63,32 @@ def test_a_recorder_that_fails_to_tell_temperatures_is_given_up_and_none_is_star
         recorders.temperatures()
     assert clients[0].closed
     assert len(clients) == 1
+
+
+def test_a_record_is_worth_more_than_a_temperature(tmp_path, make):
+    clients = []
+
+    class Recording(Client):
+        report = SensorReport(channels=(make.channel(),))
+
+        def begin(self, samples):
+            pass
+
+        def finish(self):
+            return "stopped"
+
+    def start(sensors, log, signals):
+        clients.append(Recording())
+        return clients[-1]
+
+    recorders = Recorders(["nvml"], tmp_path / "recorder.log", SimpleNamespace(), start)
+    recorders.begin(tmp_path / "a.jsonl.gz")
+    clients[0].broken = True
+    with pytest.raises(SensorError, match="The recorder died"):
+        recorders.temperatures()
+    assert not clients[0].closed
+    assert recorders.finish() == "stopped"
+    with pytest.raises(SensorError, match="The recorder died"):
+        recorders.temperatures()
+    assert clients[0].closed
+    assert len(clients) == 1

@@ -1,6 +1,8 @@
 """The real recorder with one acted sensor: a meter of exactly ten watts, or one with a fault.
 
-LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``.
+LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``; or with a
+thermometer: ``warm``, which settles within half a second, ``warming``, which never does, and
+``dying_thermometer``.
 """
 
 import os
@@ -9,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from llem.domain.errors import SensorError
-from llem.domain.sensing import Channel, Device
+from llem.domain.sensing import Channel, Device, Temperature
 from llem.lifeline import die_with_parent
 from llem.recorder.recorder import Recorder, open_sensors
 from llem.sensors.base import Reading
@@ -56,10 +58,32 @@ class Meter:
             time.sleep(FOR_EVER_S)
 
 
+class WarmMeter(Meter):
+    """The same with a thermometer."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self._opened = time.monotonic()
+        self._asked = 0
+
+    def temperatures(self) -> list[Temperature]:
+        self._asked += 1
+        if self._fault == "dying_thermometer" and self._asked > 1:
+            os._exit(1)
+        risen_s = time.monotonic() - self._opened
+        settled_s = FOR_EVER_S if self._fault == "warming" else 0.5
+        return [Temperature(device="package-0", temperature_c=30 + 20 * min(risen_s, settled_s), clock_mhz=1500)]
+
+
+THERMOMETERS = ("warm", "warming", "dying_thermometer")
+
+
 def main() -> None:
     die_with_parent(int(sys.argv[1]))
     fault = os.environ["LLEM_ACTING_RECORDER"]
-    factories: dict[str, Callable[[], Meter]] = {"rapl": lambda: Meter(fault)}
+    factories: dict[str, Callable[[], Meter]] = {
+        "rapl": lambda: (WarmMeter if fault in THERMOMETERS else Meter)(fault)
+    }
     sensors, report = open_sensors(["rapl"], factories)
     commands = os.fdopen(0, "rb", buffering=0, closefd=False)
     Recorder(sensors.values(), report, commands, os.fdopen(os.dup(1), "wb")).run()

@@ -7,6 +7,7 @@ pydantic, so that a trial takes milliseconds.
 import ctypes
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -41,6 +42,25 @@ class Worker:
     def phases(self, last: str = "measure") -> None:
         for phase in PHASES[: PHASES.index(last) + 1]:
             self.write(phase_line(phase))
+
+    def enter_soak(self) -> int:
+        self.phases("warmup")
+        start_ns = time.monotonic_ns()
+        self.send(type="phase", phase="soak", t_ns=start_ns, devices=["package-0"])
+        return start_ns
+
+    def soak(self) -> dict:
+        """Soak until the parent says to go on, and return the record of that."""
+        start_ns = self.enter_soak()
+        heard = select.select([self.hearing], [], [], float(self.model.get("soak_s", 30)))[0]
+        told = json.loads(os.read(self.hearing, 1 << 16)) if heard else {"steady": False, "reason": "not steady"}
+        self.write(phase_line("measure"))
+        return {
+            "interval": {"start_ns": start_ns, "end_ns": time.monotonic_ns()},
+            "passes": 1,
+            "steady": told["steady"],
+            "reason": told["reason"],
+        }
 
     def result(self, **changes: object) -> bytes:
         """Measure nothing for a while and return the message that says so, with ``changes`` to its parts."""
@@ -91,7 +111,7 @@ class Worker:
             "warmup_s": [],
         }
         for part, values in changes.items():
-            measured[part].update(values)
+            measured.setdefault(part, {}).update(values)
         return line(type="result", measured=measured)
 
 
@@ -111,6 +131,26 @@ def ok(worker: Worker) -> None:
 
 
 ok_too = ok
+
+
+def soak(worker: Worker) -> None:
+    soaked = worker.soak()
+    worker.write(worker.result(soak=soaked))
+
+
+def close_its_ears_and_soak(worker: Worker) -> None:
+    os.close(worker.hearing)
+    worker.enter_soak()
+    time.sleep(0.2)
+    worker.write(phase_line("measure"))
+    worker.write(worker.result())
+
+
+def load_in_the_past(worker: Worker) -> None:
+    worker.phases()
+    earlier_ns = time.monotonic_ns() - 3600 * 10**9
+    worker.write(worker.result(load={"start_ns": earlier_ns, "end_ns": earlier_ns + 1}))
+    time.sleep(FOR_EVER_S)
 
 
 def segfault(worker: Worker) -> None:
