@@ -32,7 +32,7 @@ class Estimate(Value):
     Attributes:
         duration_s: Time of all trials and of the gaps that last a fixed time.
         at_least: Whether trials without an earlier one like them are in it, of which only the least is known: start,
-            guards and shortest window, without loading, warm-up and passes longer than the window.
+            guards and shortest windows, without loading, warm-up, soak and passes longer than a window.
         gaps_s: The part of it that is fixed gaps.
         cooling_at_most_s: What cool-downs may add.
         energy_j: Energy of all trials at the mean power that earlier windows had; None where unknown.
@@ -100,15 +100,18 @@ def estimate(plan: StudyPlan, earlier: Sequence[Path] = ()) -> Estimate:
 
 
 def least_duration_s(config: ExperimentConfig, overhead_s: float | None) -> float:
-    """Return the least time of a trial in seconds: its shortest window, and what stands around it.
+    """Return the least time of a trial in seconds: its shortest windows, and what stands around them.
 
     Args:
         config: The experiment.
-        overhead_s: What earlier trials took beside their windows; start and guards if None.
+        overhead_s: What earlier trials took beside the window of the whole workload; if None, start, guards, the idle
+            loaded model (as long as a guard) and the window of prefill alone, where there is one.
     """
     method = config.measurement
-    around_s = START_S + 2 * method.guard_s if overhead_s is None else overhead_s
-    return around_s + method.min_window_s
+    if overhead_s is not None:
+        return overhead_s + method.min_window_s
+    windows = 2 if method.phases and config.generation.output_tokens > 1 else 1
+    return START_S + (1 + 2 * windows) * method.guard_s + windows * method.min_window_s
 
 
 def _gaps(plan: StudyPlan) -> tuple[float, float]:

@@ -154,12 +154,12 @@ def test_a_plan_tells_the_funnel_the_axes_what_is_skipped_and_the_order(desk: De
     assert [line.split() for line in f"method\n{tail}".split("\n\n")[0].splitlines()] == [
         line.split() for line in METHOD.splitlines()
     ]
-    # 6 trials of 3 s for the start, 2 × 0.5 s guard and a window of 1 s; 4 gaps of 30 s and one cool-down.
+    # 6 trials of 3 s for the start, 3 × 0.5 s guard and idle, and a window of 1 s; 4 gaps of 30 s and one cool-down.
     assert " ".join(" ".join(section(shown.out, "estimate")).split()).startswith(
-        "time at least 2:30 min, cooling at most 5:00 min more "
+        "time at least 2:33 min, cooling at most 5:00 min more "
         "(by the settings: starts, guards and shortest windows; loading and warm-up come on top) "
         "energy unknown: no power is known before a trial has run: give earlier studies with --from "
-        "disk about 1.34 MB; "
+        "disk about 1.35 MB; "
     )
     assert desk.listing() == before, "a plan writes nothing"
 
@@ -313,14 +313,14 @@ def test_a_plan_as_json_is_one_line_with_stable_keys(desk: Desk) -> None:
     }
     assert [list(value) for value in tree["values"]] == [["key", "values", "origins"]] * len(tree["values"])
     assert tree["estimate"] == {
-        "duration_s": 150.0,
+        "duration_s": 153.0,
         "at_least": True,
         "gaps_s": 120.0,
         "cooling_at_most_s": 300.0,
         "energy_j": None,
         "energy_provenance": "none",
         "energy_reason": "no power is known before a trial has run: give earlier studies with --from",
-        "disk_bytes": 1_200_000 + 6 * 16_000 + 30 * 1_500,
+        "disk_bytes": 1_200_000 + 6 * 16_000 + 33 * 1_500,
         "basis": "settings",
         "known_experiments": 0,
     }
