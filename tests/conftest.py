@@ -2,11 +2,16 @@
 
 import json
 import os
+import time
+import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from simulated_gpu import SimulatedDevice, build, write_script
 
 from llem.domain.events import Event, ExperimentPlanned, StudyPlanned
 from llem.domain.host import Host
@@ -190,3 +195,26 @@ class Builders:
 def make() -> Builders:
     """Return builders of valid values."""
     return Builders()
+
+
+@pytest.fixture(scope="session")
+def nvml(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment in which a process finds the simulated driver, with the GPUs that it has by itself."""
+    folder = tmp_path_factory.mktemp("driver")
+    build(folder)
+    return {"LD_LIBRARY_PATH": str(folder)}
+
+
+@pytest.fixture
+def nvml_of(nvml: dict[str, str], tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Return what makes the environment of a process whose driver has the given devices.
+
+    Their times count from when it is called, unless the setting ``origin_ns`` says otherwise.
+    """
+
+    def environment(*devices: SimulatedDevice, **script: Any) -> dict[str, str]:
+        path = tmp_path / f"{uuid.uuid4().hex[:8]}.gpu"
+        write_script(path, *devices, **{"origin_ns": time.monotonic_ns(), **script})
+        return {**nvml, "LLEM_SIMULATED_GPU": str(path)}
+
+    return environment

@@ -19,7 +19,6 @@ import pytest
 
 WORKERS = Path(__file__).parent / "workers"
 DRIVER = WORKERS / "driver.py"
-SIMULATED_GPU = Path(__file__).parents[1] / "simulated_gpu" / "nvml.c"
 MARK = "LLEM_TEST_MARK"
 WATCHDOG_S = 90.0
 TERMINAL = {"experiment_completed", "experiment_failed", "experiment_interrupted", "experiment_skipped"}
@@ -299,15 +298,6 @@ def module_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp("lab"))
     yield made
     made.end_all()
-
-
-@pytest.fixture(scope="session")
-def nvml(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment in which the simulated driver is found."""
-    folder = tmp_path_factory.mktemp("driver")
-    library = folder / "libnvidia-ml.so.1"
-    subprocess.run(["cc", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SIMULATED_GPU)], check=True)
-    return {"LD_LIBRARY_PATH": str(folder)}
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from llem.domain.host import Gpu
 from llem.domain.sensing import Device
 from llem.study.machine import ProbedMachine, UnknownMachine, visible_gpus
 
-SIMULATED_GPU = Path(__file__).parents[1] / "simulated_gpu" / "nvml.c"
 SIM0 = Gpu(name="Simulated GPU 0", compute_capability=(9, 0), memory_bytes=None)
 SIM1 = Gpu(name="Simulated GPU 1", compute_capability=(7, 5), memory_bytes=None)
 ANY_SIM = Gpu(name="Simulated GPU 0 or Simulated GPU 1", compute_capability=None, memory_bytes=None)
@@ -28,13 +26,10 @@ def device(uuid, name="T4", capability="7.5", memory_bytes=16 << 30, mig=None):
 THREE = [device(UUIDS[0], "A"), device(UUIDS[1], "B"), device(UUIDS[2], "C")]
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
+@pytest.fixture
+def driver(nvml):
     """Return the folder of a simulated driver."""
-    folder = tmp_path_factory.mktemp("driver")
-    library = folder / "libnvidia-ml.so.1"
-    subprocess.run(["cc", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SIMULATED_GPU)], check=True)
-    return folder
+    return nvml["LD_LIBRARY_PATH"]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +50,7 @@ class TestProbe:
     def test_the_gpus_are_asked_once_and_only_when_somebody_wants_to_know(
         self, driver, monkeypatch, recorder_that_counts
     ):
-        monkeypatch.setenv("LD_LIBRARY_PATH", str(driver))
+        monkeypatch.setenv("LD_LIBRARY_PATH", driver)
         monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         command, starts = recorder_that_counts
         machine = ProbedMachine(command)
@@ -64,11 +59,11 @@ class TestProbe:
         assert starts.read_text() == "\n"
 
     def test_in_cudas_own_order_a_number_is_one_of_them(self, driver, monkeypatch):
-        monkeypatch.setenv("LD_LIBRARY_PATH", str(driver))
+        monkeypatch.setenv("LD_LIBRARY_PATH", driver)
         assert ProbedMachine().gpus() == (ANY_SIM, ANY_SIM)
 
     def test_what_is_visible_counts(self, driver, monkeypatch):
-        monkeypatch.setenv("LD_LIBRARY_PATH", str(driver))
+        monkeypatch.setenv("LD_LIBRARY_PATH", driver)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-00000000-sim1")
         assert ProbedMachine().gpus() == (SIM1,)
 
@@ -101,7 +96,7 @@ class TestProbe:
             "import json, sys\nfrom llem.study.machine import ProbedMachine\n"
             "print(json.dumps([len(ProbedMachine().gpus()), 'pynvml' in sys.modules]))"
         )
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(driver), "TMPDIR": str(tmp_path)}
+        environment = {**os.environ, "LD_LIBRARY_PATH": driver, "TMPDIR": str(tmp_path)}
         done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
         assert json.loads(done.stdout) == [2, False]
         assert list(tmp_path.iterdir()) == []
