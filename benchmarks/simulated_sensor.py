@@ -30,6 +30,11 @@ class Load:
             self._energies.append(self._energies[-1] + self._since(index - 1, start))
             self._above.append(self._power(index - 1, start) - level)
 
+    @property
+    def levels(self) -> tuple[tuple[float, float, float], ...]:
+        """Return what the load was made of."""
+        return tuple(self._levels)
+
     def energy_j(self, until_s: float) -> float:
         """Return the joules since the first moment."""
         index = max(bisect_right(self._starts, until_s) - 1, 0)

@@ -1,19 +1,22 @@
 """A study on two simulated GPUs: the real nvidia-ml-py in the real recorder, and a true power that is known."""
 
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_gpu import SimulatedDevice
 
 COUNTED = "GPU-00000000-sim0-0000-0000-000000000000"  # 100 W, a counter published every 100 ms
 UNCOUNTED = "GPU-00000000-sim1-0000-0000-000000000000"  # 50 W, no counter
 WINDOW_S = 0.6
 
 
-def measured_on(lab: Any, nvml: dict[str, str], *devices: str, settle_s: float = 0.3) -> dict[str, Any]:
+def measured_on(lab: Any, nvml: dict[str, str], *devices: str, settle_s: float = 0.3, **model: Any) -> dict[str, Any]:
     """Return the result of a trial whose worker says that it used ``devices``, between guards of ``settle_s``."""
     study_file = lab.write(
-        model={"devices": list(devices), "window_s": WINDOW_S, "settle_s": settle_s},
+        model={"devices": list(devices), "window_s": WINDOW_S, "settle_s": settle_s, **model},
         measurement={"sensors": ["nvml"], "guard_s": 0, "latency_passes": 0, "count_flops": False},
     )
     _, study = lab.run(study_file, env=nvml)
@@ -74,3 +77,26 @@ def test_doctor_shows_what_each_gpu_can_tell(lab: Any, nvml: Any) -> None:
     channels = {(channel["device"], channel["kind"]) for channel in shown["sensors"]["channels"]}
     assert {(COUNTED, "energy_j"), (COUNTED, "power_w"), (UNCOUNTED, "power_w")} <= channels
     assert (UNCOUNTED, "energy_j") not in channels
+
+
+@pytest.mark.parametrize(
+    "flaws",
+    [{}, {"latency_s": 0.03}, {"summed": True, "noise_w": 1.0}, {"call_ms": 4.0}],
+    ids=["a true counter", "published late", "a sum of noisy readings", "slow calls"],
+)
+def test_work_that_drives_the_power_is_measured_within_what_the_figure_states(
+    lab: Any, nvml_of: Any, tmp_path: Path, flaws: dict[str, Any]
+) -> None:
+    load_file, origin_ns = tmp_path / "load", time.monotonic_ns()
+    device = SimulatedDevice(levels=((0.0, 80.0, 0.0),), load_file=load_file, capability="8.9", **flaws)
+    work = {"load_file": str(load_file), "work_w": 300.0, "idle_w": 80.0}
+    env = nvml_of(device, origin_ns=origin_ns)
+    result = measured_on(lab, env, COUNTED, settle_s=1.0, **work)
+    window, figures = result["measured"]["window"], result["figures"]
+    truth_j = device.energy_between_ns(window["t0_ns"], window["t1_ns"], origin_ns=origin_ns)
+    assert truth_j == pytest.approx(300 * figures["duration_s"])
+    assert result["estimator"] == "guarded_edges"
+    assert abs(figures["energy_total_j"] - truth_j) <= figures["u_energy_total_j"] < 0.05 * truth_j
+    assert abs(figures["power_context_idle_w"] - 80) <= figures["u_power_context_idle_w"]
+    above_j = truth_j - 80 * figures["duration_s"]
+    assert abs(figures["energy_above_context_idle_j"] - above_j) <= figures["u_energy_above_context_idle_j"]

@@ -62,14 +62,22 @@ class Worker:
             "reason": told["reason"],
         }
 
+    def draw(self, power: str) -> int:
+        """Have the simulated GPU draw this power of the model from now on, where it has a load file; return now."""
+        now_ns = time.monotonic_ns()
+        if "load_file" in self.model:
+            with open(self.model["load_file"], "a") as file:
+                file.write(f"{now_ns} {self.model[power]}\n")
+        return now_ns
+
     def result(self, **changes: object) -> bytes:
         """Measure nothing for a while and return the message that says so, with ``changes`` to its parts."""
         guard_start_ns = time.monotonic_ns()
         anchor = datetime.now(UTC).isoformat()
         time.sleep(float(self.model.get("settle_s", 0)))
-        t0_ns = time.monotonic_ns()
+        t0_ns = self.draw("work_w")
         time.sleep(float(self.model.get("window_s", 0.01)))
-        t1_ns = time.monotonic_ns()
+        t1_ns = self.draw("idle_w")
         time.sleep(float(self.model.get("settle_s", 0)))  # until a sensor has told of the window's end
         asked = self.spec["config"]["prompts"]["count"] * self.spec["config"]["generation"]["output_tokens"]
         measured = {
