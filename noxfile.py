@@ -1,4 +1,4 @@
-"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs` runs the others.
+"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs accuracy` runs the others.
 
 Every install takes its versions from constraints.txt.
 """
@@ -78,6 +78,13 @@ def docs(session: nox.Session) -> None:
     session.install(CONSTRAINTS, *light_dependencies(), *extra("docs"))
     session.install("--no-deps", "-e", ".")
     session.run("sphinx-build", "-W", "--keep-going", *session.posargs, "docs", "docs/_build/html")
+
+
+@nox.session
+def accuracy(session: nox.Session) -> None:
+    """Print how far llem's estimators and other tools are from a known truth; after `--`: the script's options."""
+    session.install(CONSTRAINTS, "codecarbon", "nvidia-ml-py", "pydantic", "zeus")
+    session.run("python", "benchmarks/accuracy.py", *session.posargs, env={"PYTHONPATH": str(HERE)})
 
 
 def shared_environment(session: nox.Session) -> Path:

@@ -82,6 +82,8 @@ class SimulatedDevice:
         processes: (pid[, from, to, bytes]). stalls: ([from, to]): a call in it returns at its end.
         call_ms: How long each call takes; it reads at its end.
         stamp_at_tick: Field values are stamped with their tick, not with the call.
+        since_load: All times but those of the power count from the first line of the load file, so that a fault falls
+            into the work whenever that begins.
     """
 
     name: str = "Simulated GPU 0"
@@ -117,6 +119,7 @@ class SimulatedDevice:
     stalls: tuple[Row, ...] = ()
     call_ms: float = 0.0
     stamp_at_tick: bool = False
+    since_load: bool = False
     power_limit_w: float | None = None
     persistence: bool | None = None
     mig: bool | None = None

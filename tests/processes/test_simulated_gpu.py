@@ -100,3 +100,15 @@ def test_work_that_drives_the_power_is_measured_within_what_the_figure_states(
     assert abs(figures["power_context_idle_w"] - 80) <= figures["u_power_context_idle_w"]
     above_j = truth_j - 80 * figures["duration_s"]
     assert abs(figures["energy_above_context_idle_j"] - above_j) <= figures["u_energy_above_context_idle_j"]
+
+
+def test_a_gpu_that_is_lost_in_the_midst_of_the_work_leaves_no_energy_and_says_why(
+    lab: Any, nvml_of: Any, tmp_path: Path
+) -> None:
+    load_file = tmp_path / "load"
+    device = SimulatedDevice(load_file=load_file, since_load=True, lost_s=WINDOW_S / 2)
+    work = {"load_file": str(load_file), "work_w": 300.0, "idle_w": 80.0}
+    result = measured_on(lab, nvml_of(device), COUNTED, settle_s=1.0, **work)
+    assert result["figures"]["energy_total_j"] is None
+    assert COUNTED in result["figures"]["unknown"]["energy_total_j"]
+    assert any("GPU is lost" in finding["message"] for finding in result["warnings"])

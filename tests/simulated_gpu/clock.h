@@ -4,8 +4,6 @@
 
 #include "sim.h"
 
-#define LONGEST_S 1e9 /* "for ever", in what nanoseconds can count */
-
 static unsigned long long virtual_ns; /* 0: the real clock */
 
 static long long read_ns(clockid_t clock) {
@@ -16,7 +14,8 @@ static long long read_ns(clockid_t clock) {
 
 static long long now_ns(void) { return virtual_ns ? (long long)virtual_ns : read_ns(CLOCK_MONOTONIC); }
 
-static double now_s(void) { return (double)(now_ns() - origin_ns) / 1e9; }
+/* Now, by the device's own times. */
+static double now_s(const struct device *device) { return (double)(now_ns() - origin_ns) / 1e9 - start_s(device); }
 
 /* Let time pass until `until_ns`: sleep, or move the virtual clock. Called and left with `lock` held. */
 static void pass_until(long long until_ns) {
@@ -33,11 +32,12 @@ static void pass_until(long long until_ns) {
 /* Let a call on `device` take as long as the script says; what it then reads is as of its end. */
 static void take_time(const struct device *device) {
     long long until_ns = now_ns() + (long long)(device->call_ms * 1e6);
-    double at_s = now_s();
+    double at_s = now_s(device);
     for (int i = 0; i < device->stalls.count; i++) {
         const double *stall = device->stalls.at[i];
         if (!within(at_s, stall[STALL_FROM_S], stall[STALL_TO_S])) continue;
-        long long end_ns = origin_ns + (long long)(fmin(otherwise(stall[STALL_TO_S], LONGEST_S), LONGEST_S) * 1e9);
+        double end_s = fmin(start_s(device) + otherwise(stall[STALL_TO_S], LONGEST_S), LONGEST_S);
+        long long end_ns = origin_ns + (long long)(end_s * 1e9);
         if (end_ns > until_ns) until_ns = end_ns;
     }
     if (until_ns > now_ns()) pass_until(until_ns);

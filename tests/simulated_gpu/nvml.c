@@ -53,7 +53,7 @@ int llem_sim_load(const char *path) {
 /* What begins and ends each call on a device. */
 
 static int failure(const struct device *device, int call) {
-    double at_s = now_s();
+    double at_s = now_s(device);
     for (int i = 0; i < device->fails.count; i++) {
         const double *fail = device->fails.at[i];
         if ((fail[FAIL_CALL] == call || fail[FAIL_CALL] == ANY) && within(at_s, fail[FAIL_FROM_S], fail[FAIL_TO_S]))
@@ -67,8 +67,9 @@ static int begin(struct device *device, int call) {
     pthread_mutex_lock(&lock);
     if (!users) return UNINITIALIZED;
     if (device < devices || device >= devices + device_count) return INVALID_ARGUMENT;
-    take_time(device);
     refresh_load(device);
+    take_time(device);
+    refresh_load(device); /* time may have passed */
     return failure(device, call);
 }
 
@@ -249,7 +250,7 @@ int nvmlDeviceGetPowerUsage(struct device *device, unsigned *power) {
 /* Clocks, what slows them down, and warmth. */
 
 static unsigned long long throttled_ns(const struct device *device, int reason) {
-    double total_s = 0, at_s = now_s();
+    double total_s = 0, at_s = now_s(device);
     for (int i = 0; i < device->throttles.count; i++) {
         const double *row = device->throttles.at[i];
         double from_s = otherwise(row[NAMED_FROM_S], 0), to_s = fmin(otherwise(row[NAMED_TO_S], INFINITY), at_s);
@@ -263,7 +264,7 @@ int nvmlDeviceGetCurrentClocksEventReasons(struct device *device, unsigned long 
     if (code == SUCCESS) *reasons = 0;
     for (int i = 0; code == SUCCESS && i < device->throttles.count; i++) {
         const double *row = device->throttles.at[i];
-        if (within(now_s(), row[NAMED_FROM_S], row[NAMED_TO_S])) *reasons |= REASONS[(int)row[NAMED]].bits;
+        if (within(now_s(device), row[NAMED_FROM_S], row[NAMED_TO_S])) *reasons |= REASONS[(int)row[NAMED]].bits;
     }
     return end(code);
 }
@@ -278,7 +279,7 @@ int nvmlDeviceGetClockInfo(struct device *device, unsigned type, unsigned *clock
     int code = begin(device, CLOCK);
     for (int i = 0; i < device->clocks.count; i++) {
         const double *row = device->clocks.at[i];
-        if (row[NAMED] == type && row[NAMED_AT_S] <= now_s()) value = row[NAMED_VALUE];
+        if (row[NAMED] == type && row[NAMED_AT_S] <= now_s(device)) value = row[NAMED_VALUE];
     }
     if (code == SUCCESS && isnan(value)) code = NOT_SUPPORTED;
     if (code == SUCCESS) *clock_mhz = as_unsigned(value);
@@ -301,7 +302,7 @@ int nvmlDeviceGetTemperature(struct device *device, unsigned sensor, unsigned *t
     int code = begin(device, TEMPERATURE);
     double value = NAN;
     if (code == SUCCESS && sensor != 0) code = INVALID_ARGUMENT;
-    if (code == SUCCESS) value = device->temperatures.count ? line_value(&device->temperatures, now_s()) : cooling_c(device);
+    if (code == SUCCESS) value = device->temperatures.count ? line_value(&device->temperatures, now_s(device)) : cooling_c(device);
     if (code == SUCCESS && isnan(value)) code = NOT_SUPPORTED;
     if (code == SUCCESS) *temperature_c = as_unsigned(value);
     return end(code);
@@ -325,7 +326,7 @@ static unsigned list_processes(const struct device *device, struct process *proc
     unsigned count = 0;
     for (int i = 0; i < device->processes.count; i++) {
         const double *row = device->processes.at[i];
-        if (!within(now_s(), row[PROCESS_FROM_S], row[PROCESS_TO_S])) continue;
+        if (!within(now_s(device), row[PROCESS_FROM_S], row[PROCESS_TO_S])) continue;
         if (processes && count < room) {
             double bytes = row[PROCESS_BYTES];
             unsigned long long used_bytes = isnan(bytes) ? NOT_AVAILABLE : (unsigned long long)bytes;
@@ -361,7 +362,7 @@ struct utilization { unsigned gpu, memory; };
 
 int nvmlDeviceGetUtilizationRates(struct device *device, struct utilization *rates) {
     int code = begin(device, UTILIZATION);
-    double percent = step_value(&device->utilization, now_s());
+    double percent = step_value(&device->utilization, now_s(device));
     if (code == SUCCESS && isnan(percent)) code = NOT_SUPPORTED;
     if (code == SUCCESS) *rates = (struct utilization){as_unsigned(percent), 0};
     return end(code);

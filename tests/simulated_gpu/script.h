@@ -34,7 +34,7 @@ static const struct { const char *key; size_t at; double initial; } NUMBERS[] = 
     {"quantum_mj", OF(quantum_mj), 1}, {"counter_gain", OF(counter_gain), 1}, {"power_gain", OF(power_gain), 1},
     {"power_quantum_mw", OF(power_quantum_mw), 1}, {"power_average_s", OF(power_average_s), 0},
     {"noise_w", OF(noise_w), 0}, {"seed", OF(seed), 0}, {"call_ms", OF(call_ms), 0},
-    {"stamp_at_tick", OF(stamp_at_tick), 0}, {"power_limit_w", OF(power_limit_w), NAN},
+    {"stamp_at_tick", OF(stamp_at_tick), 0}, {"since_load", OF(since_load), 0}, {"power_limit_w", OF(power_limit_w), NAN},
     {"persistence", OF(persistence), NAN}, {"mig", OF(mig), NAN}, {"memory_bytes", OF(memory_bytes), NAN},
     {"memory_used_bytes", OF(memory_used_bytes), 0}};
 

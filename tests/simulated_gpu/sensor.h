@@ -74,7 +74,8 @@ static double summed_j(struct device *device, long long tick, double since_s) {
 static const double *glitch_at(const struct device *device, long long tick, int which) {
     for (int i = 0; i < device->glitches.count; i++) {
         const double *glitch = device->glitches.at[i];
-        if (glitch[NAMED] == which && tick_at(device, in_ns(glitch[NAMED_AT_S])) == tick) return &glitch[NAMED_VALUE];
+        long long at_ns = in_ns(start_s(device) + glitch[NAMED_AT_S]);
+        if (glitch[NAMED] == which && tick_at(device, at_ns) == tick) return &glitch[NAMED_VALUE];
     }
     return NULL;
 }
@@ -83,11 +84,12 @@ static double counter_mj(struct device *device, long long tick) {
     const double *glitch = glitch_at(device, tick, 0);
     if (glitch) return *glitch;
     double at_s = time_of_tick(device, tick), since_s = device->since_s, offset_j = device->offset_j;
-    for (int i = 0; i < device->resets.count; i++)
-        if (device->resets.at[i][0] <= at_s) {
-            since_s = device->resets.at[i][0];
-            offset_j = 0;
-        }
+    for (int i = 0; i < device->resets.count; i++) {
+        double reset_s = start_s(device) + device->resets.at[i][0];
+        if (reset_s > at_s) continue;
+        since_s = reset_s;
+        offset_j = 0;
+    }
     double joules = 0;
     if (at_s > since_s)
         joules = device->summed ? summed_j(device, tick, since_s) : energy_j(device, at_s) - energy_j(device, since_s);

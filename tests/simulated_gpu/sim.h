@@ -1,7 +1,9 @@
 /* What a script says of the simulated GPUs, and what the parts of nvml.c share.
  *
  * The parts are headers of static functions, so that the library exports nothing but NVML's names and llem_sim_*.
- * Times are seconds relative to the script's origin unless a name says `ns`; powers are in W, energies in J.
+ * Times are seconds relative to the script's origin unless a name says `ns`; powers are in W, energies in J. With
+ * `since_load`, all but those of levels and waves count from the first line of the load file: a test then says when a
+ * device fails in the work, whenever that begins.
  */
 #ifndef SIM_H
 #define SIM_H
@@ -71,7 +73,7 @@ struct device {
     char name[96], uuid[96], capability[16], load_file[512];
     struct rows levels, waves, fails, throttles, clocks, glitches, processes, temperatures, stalls, utilization, resets;
     double period_s, phase_s, latency_s, seen_s, summed, since_s, offset_j, quantum_mj, counter_gain;
-    double power_gain, power_quantum_mw, power_average_s, noise_w, seed, call_ms, stamp_at_tick;
+    double power_gain, power_quantum_mw, power_average_s, noise_w, seed, call_ms, stamp_at_tick, since_load;
     double power_limit_w, persistence, mig, memory_bytes, memory_used_bytes;
     struct load load;
     struct sum sum;
@@ -84,6 +86,14 @@ static int init_error;
 static char driver_version[80];
 /* Held by each call: callers may be threads, and a call changes what is kept of load files and sums. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+#define LONGEST_S 1e9 /* "for ever", in what nanoseconds can count */
+
+/* When the device's own times begin. */
+static inline double start_s(const struct device *device) {
+    if (!device->since_load) return 0;
+    return device->load.count ? device->load.at_s[0] : LONGEST_S;
+}
 
 static inline double otherwise(double value, double instead) { return isnan(value) ? instead : value; }
 

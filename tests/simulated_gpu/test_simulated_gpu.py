@@ -282,6 +282,30 @@ class TestFailures:
         done = subprocess.run([sys.executable, "-c", script], env=nvml, capture_output=True, check=True)
         assert done.stdout == b"Uninitialized\n"
 
+    def test_faults_can_wait_for_the_work(self, gpus, tmp_path):
+        path = tmp_path / "load"
+        device = SimulatedDevice(
+            load_file=path,
+            since_load=True,
+            resets=(1.0,),
+            glitches=(("power", 0.55, 9e6),),
+            throttles=(("hw_thermal", 0.5, 0.75),),
+            lost_s=2.0,
+            stalls=((1.5, 1.8),),
+        )
+        handle = gpus.use(device)
+        assert gpus.counter_j(handle, 9.95) == pytest.approx(990)
+        assert gpus.throttled_ns(handle, 270) == 0
+        report_load(path, 200.0, 10_000_000_000)
+        assert gpus.counter_j(handle, 10.95) == pytest.approx(1000 + 180)
+        assert gpus.throttled_ns(handle, 270) == 250_000_000
+        assert gpus.power_w(handle, 10.55) == 9000
+        assert gpus.counter_j(handle, 11.25) == pytest.approx(40)
+        assert gpus.counter_j(handle, 11.6) == pytest.approx(0.8 * 200)
+        assert gpus.time_s == pytest.approx(11.8)
+        with pytest.raises(gpus.nvml.NVMLError_GpuIsLost):
+            gpus.counter_j(handle, 12.0)
+
 
 class TestConditions:
     @pytest.mark.parametrize(("reason", "field", "bits"), [(name, *told) for name, told in THROTTLES.items()])
