@@ -12,6 +12,8 @@ from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result
 from llem.study.session import Ending
 
+FOUND = {"experiments", "comparisons", "carbon"}
+
 
 def close_session(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bool) -> int:
     """Show how a session ended and return its exit code. The table is stdout's, the rest is stderr's."""
@@ -28,7 +30,9 @@ def close_session(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
 def _show_results(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bool) -> None:
     result = study_result(fold)
     if as_json:
-        found = {} if result is None else result.model_dump(mode="json", include={"experiments", "comparisons"})
+        found = (
+            {} if result is None else result.model_dump(mode="json", include={"experiments", "comparisons", "carbon"})
+        )
         closing = {"kind": "closing", "folder": str(root), "status": fold.status(), "exit_code": ending.exit_code}
         print(json.dumps({**closing, **found}), flush=True)
     elif result is not None and any(summary.n_valid + summary.n_invalid for summary in result.experiments):

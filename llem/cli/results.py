@@ -9,7 +9,16 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from llem.cli.words import LEGEND, comparison_text, counted, interval_text, printable, stated_text
+from llem.cli.words import (
+    LEGEND,
+    carbon_text,
+    comparison_text,
+    counted,
+    declared_text,
+    interval_text,
+    printable,
+    stated_text,
+)
 from llem.domain.identity import summary_text
 from llem.domain.study_result import ExperimentSummary, StudyResult
 
@@ -24,7 +33,7 @@ def print_results(console: Console, result: StudyResult) -> None:
     """Print what a study found: the table, what its signs mean, why an energy is null, and comparisons."""
     print_experiments(console, result.experiments)
     lines = [LEGEND, *_unknown(result), *_scale_note(result), *stated_lines(result, console.width)]
-    for line in [*lines, *comparison_lines(result)]:
+    for line in [*lines, *comparison_lines(result), *carbon_lines(result)]:
         console.print(Text(line, style="dim"))
     sys.stdout.flush()
 
@@ -55,6 +64,17 @@ def comparison_lines(result: StudyResult) -> list[str]:
     ]
     more = len(result.comparisons) - MOST_COMPARED
     return [head, *told, *([f"  … and {counted(more, 'more comparison')}: results.json"] if more > 0 else [])]
+
+
+def carbon_lines(result: StudyResult) -> list[str]:
+    """Return what a study declares of carbon and what comes of it: figures for a small study, else where they are."""
+    if result.carbon is None:
+        return []
+    found = [summary for summary in result.experiments if summary.carbon is not None]
+    told = [f"  {_name(summary)}: {carbon_text(summary.carbon)}" for summary in found if summary.carbon is not None]
+    few = len(told) <= MOST_STATED
+    where = ":" if told and few else ": results.json has the figures." if told else "."
+    return [f"Carbon as declared, {declared_text(result.carbon)}{where}", *(told if few else [])]
 
 
 def _unknown(result: StudyResult) -> list[str]:

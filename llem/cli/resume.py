@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from llem.cli.closing import close_session
 from llem.cli.planning import NO_CHANGES, Changes, Yes, agree_to_add, no_question
 from llem.cli.reading import studies_in
-from llem.cli.run import STUDIES, SessionView, tell_left_out
+from llem.cli.run import STUDIES, SessionView, tell_left_out, warn
 from llem.domain.errors import InputError
 from llem.study.extend import Revision
 from llem.study.run import resume_study
@@ -53,7 +53,7 @@ def resume(
     revision = None
     if study is not None:
         agree = no_question if yes else agree_to_add
-        revision = Revision(study, settings, extend=extend, many=yes, tell=tell_left_out, agree=agree)
+        revision = Revision(study, settings, extend=extend, many=yes, tell=tell_left_out, warn=warn, agree=agree)
     view = SessionView(as_json=json)
     root = newest_unfinished(output) if folder is None else folder
     ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision)

@@ -68,7 +68,12 @@ def tell_left_out(plan: StudyPlan) -> None:
     if plan.study.duplicates:
         print(f"{counted(plan.study.duplicates, 'duplicate')} folded into the same experiment", file=sys.stderr)
     for warning in plan.warnings:
-        print(printable(f"warning: {warning}"), file=sys.stderr)
+        warn(warning)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what deserves a person's attention."""
+    print(printable(f"warning: {text}"), file=sys.stderr)
 
 
 class SessionView:

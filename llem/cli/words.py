@@ -5,6 +5,7 @@ import math
 import shlex
 from pathlib import Path
 
+from llem.domain.carbon import CarbonFactor, Emissions
 from llem.domain.comparisons import Comparison
 from llem.domain.events.session import SessionEnd
 from llem.domain.result import Headline
@@ -29,9 +30,7 @@ def printable(text: str, limit: int = 500) -> str:
 
 def energy_text(value_j: float, provenance: Provenance) -> str:
     """Return joules with a unit that suits them, marked where they are modelled."""
-    factor, prefix = _scale(value_j)
-    three_digits = f"{value_j / factor:#.3g}".rstrip(".")
-    return f"{_mark(provenance)}{three_digits} {prefix}J"
+    return _three_digits(value_j, "J", provenance)
 
 
 def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenance = "counter") -> str:
@@ -75,9 +74,28 @@ def comparison_text(comparison: Comparison, provenance: Provenance) -> str:
     return f"{_mark(provenance)}{comparison.ratio:.3f} × ({interval}, {p}){answer}"
 
 
+def declared_text(carbon: CarbonFactor) -> str:
+    """Return a declared intensity in words: ``56 g CO₂eq/kWh (RTE, 2025), PUE 1.2``."""
+    covers = " (the energy's boundary alone)" if carbon.pue == 1 else ""
+    return f"{carbon.intensity_g_per_kwh:g} g CO₂eq/kWh ({printable(carbon.source, 80)}), PUE {carbon.pue:g}{covers}"
+
+
+def carbon_text(carbon: Emissions) -> str:
+    """Return an experiment's greenhouse gases: ``1.20 ± 0.10 µg per output token; 3.45 mg in 5 valid cycles``."""
+    per_token = interval_text(carbon.g_per_output_token, "g", carbon.provenance)
+    whole = _three_digits(carbon.g_total, "g", carbon.provenance)
+    return f"{per_token} per output token; {whole} in {counted(carbon.g_per_output_token.n, 'valid cycle')}"
+
+
 def _decimals(half_width: float) -> int:
     """Return the decimals that show two digits of a half width; three where it is 0."""
     return min(6, max(0, 1 - math.floor(math.log10(half_width)))) if half_width > 0 else 3
+
+
+def _three_digits(value: float, unit: str, provenance: Provenance) -> str:
+    factor, prefix = _scale(value)
+    digits = f"{value / factor:#.3g}".rstrip(".")
+    return f"{_mark(provenance)}{digits} {prefix}{unit}"
 
 
 def _two_digits(value: float) -> str:

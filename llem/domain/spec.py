@@ -226,6 +226,32 @@ class Gaps(Value):
     between_cycles: Gap | None = None
 
 
+class Carbon(Value):
+    """How joules become grams of CO₂ equivalent, as a last step: no measured figure changes, no country is guessed.
+
+    Attributes:
+        intensity_g_per_kwh: Grams of CO₂ equivalent per kWh of electricity; needs ``source``.
+        source: Where the intensity is from.
+        country: Instead of an intensity: a country (ISO 3166-1 alpha-3, such as ``FRA``), for the yearly mean in the
+            data of the installed CodeCarbon.
+        pue: Power usage effectiveness of the data centre: its energy / the energy of its machines. With 1 the figure
+            covers the boundary of the energy alone.
+    """
+
+    intensity_g_per_kwh: Annotated[float, Field(strict=True, ge=0, le=10_000)] | None = None
+    source: Annotated[str, Field(min_length=1)] | None = None
+    country: Annotated[str, Field(min_length=1)] | None = None
+    pue: Annotated[float, Field(strict=True, ge=1, le=10)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_intensity_with_its_source(self) -> "Carbon":
+        if (self.intensity_g_per_kwh is None) == (self.country is None):
+            raise ValueError("needs either intensity_g_per_kwh, with its source, or country")
+        if (self.intensity_g_per_kwh is None) != (self.source is None):
+            raise ValueError("intensity_g_per_kwh needs its source, and a country has one already")
+        return self
+
+
 class Repetition(Value):
     """The plan of repetition.
 
@@ -267,8 +293,10 @@ class StudySettings(Repetition):
         name: Names the study and its folder: letters, digits, dot, dash and underscore.
         profile: Defaults of method and repetition together: ``quick``, ``standard`` or ``publish``.
         limits: Deadlines.
+        carbon: How joules become grams of CO₂ equivalent; where left out, there is no figure of carbon.
     """
 
     name: str = Field(pattern=STUDY_NAME_PATTERN)
     profile: ProfileName = "standard"
     limits: Limits = Limits()
+    carbon: Carbon | None = None

@@ -2,6 +2,7 @@
 
 from pydantic import JsonValue
 
+from llem.domain.carbon import CarbonFactor, Emissions
 from llem.domain.comparisons import Comparison
 from llem.domain.model import Value
 from llem.domain.sensing import Provenance
@@ -44,6 +45,7 @@ class ExperimentSummary(Value):
         peak_memory_bytes: Largest over cycles.
         peak_memory_mean_bytes: Mean over cycles.
         unknown: Why a figure is null, by its name.
+        carbon: The valid cycles' greenhouse gases; None where the study declares no carbon, or with a reason.
     """
 
     config_hash: str
@@ -64,6 +66,7 @@ class ExperimentSummary(Value):
     peak_memory_bytes: int | None
     peak_memory_mean_bytes: MeanWithInterval | None
     unknown: dict[str, str]
+    carbon: Emissions | None = None
 
 
 class StudyResult(Value):
@@ -78,6 +81,7 @@ class StudyResult(Value):
         journal_hash: … and its hash.
         experiments: In the order of the study.
         comparisons: Each experiment beside the first; empty where none has enough valid cycles.
+        carbon: What turns its joules into grams of CO₂ equivalent; None where the study declares nothing.
     """
 
     schema_version: int = STUDY_RESULT_SCHEMA_VERSION
@@ -88,3 +92,4 @@ class StudyResult(Value):
     journal_hash: str
     experiments: tuple[ExperimentSummary, ...]
     comparisons: tuple[Comparison, ...]
+    carbon: CarbonFactor | None = None

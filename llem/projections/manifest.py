@@ -195,7 +195,8 @@ def _study_extended(fold: ManifestFold, row: Row) -> None:
 
 
 def _extended(data: Payload) -> Payload:
-    return {key: data[key] for key in ("study_design_hash", "cycles", "limits")}
+    kept = {key: data[key] for key in ("study_design_hash", "cycles", "limits")}
+    return {**kept, "carbon": data.get("carbon")}  # journals of before carbon do not have it
 
 
 def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) -> None:

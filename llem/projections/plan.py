@@ -62,6 +62,7 @@ def extended(
         "cycles": event.cycles,
         "limits": event.limits,
         "reruns": study.reruns if event.reruns is None else event.reruns,
+        "carbon": event.carbon,
         "sequence": [*study.sequence, *event.sequence],
     }
     named: Sequence[tuple[ExperimentPlanned, object]] = list(zip(experiments, event.summaries, strict=True))

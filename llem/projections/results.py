@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from llem.domain.carbon import CarbonFactor, Emissions, emissions
 from llem.domain.comparisons import Candidate, compare_with_first
+from llem.domain.model import Value
 from llem.domain.result import Headline
 from llem.domain.sensing import Provenance
-from llem.domain.statistics import EnergyOfCycle, energy_mean, mean_with_interval
+from llem.domain.statistics import EnergyMean, EnergyOfCycle, energy_mean, mean_with_interval
 from llem.domain.study_result import ExperimentSummary, InvalidCycle, StudyResult
 from llem.projections.manifest import ManifestFold, TrialState
 
@@ -29,8 +31,8 @@ def study_result(fold: ManifestFold) -> StudyResult | None:
     """Return what the study of ``fold`` found; None while no plan has been recorded."""
     if fold.study is None:
         return None
-    experiments = _experiments(fold)
-    summaries = tuple(_summary(experiment) for experiment in experiments)
+    experiments, factor = _experiments(fold), _factor(fold)
+    summaries = tuple(_summary(experiment, factor) for experiment in experiments)
     return StudyResult(
         study_name=fold.study["study_name"],
         study_design_hash=fold.study["study_design_hash"],
@@ -39,12 +41,19 @@ def study_result(fold: ManifestFold) -> StudyResult | None:
         journal_hash=fold.hash,
         experiments=summaries,
         comparisons=compare_with_first(list(map(_candidate, experiments, summaries))),
+        carbon=factor,
     )
 
 
 def summarise(fold: ManifestFold) -> list[ExperimentSummary]:
     """Return one summary per experiment, in the order of the study file."""
-    return [_summary(experiment) for experiment in _experiments(fold)]
+    factor = _factor(fold)
+    return [_summary(experiment, factor) for experiment in _experiments(fold)]
+
+
+def _factor(fold: ManifestFold) -> CarbonFactor | None:
+    declared = (fold.study or {}).get("carbon")
+    return None if declared is None else CarbonFactor.model_validate(declared)
 
 
 @dataclass(frozen=True)
@@ -79,19 +88,22 @@ def _done(states: Iterable[TrialState]) -> dict[int, Headline]:
     return {state.cycle: Headline.model_validate(state.headline) for state in states if state.headline is not None}
 
 
-def _summary(experiment: _Experiment) -> ExperimentSummary:
+def _summary(experiment: _Experiment, factor: CarbonFactor | None) -> ExperimentSummary:
     first, valid = experiment.states[0], list(experiment.valid.values())
     source = _source(valid)
     energies = valid if source.reason is None else []
     memory = _known(headline.peak_memory_bytes for headline in valid)
-    figures = {
-        **{name: energy_mean(_energies(energies, work)) for name, work in WORK.items()},
+    energy = {name: energy_mean(_energies(energies, work)) for name, work in WORK.items()}
+    figures: dict[str, Value | int | None] = {
+        **energy,
         "output_tokens_per_s": mean_with_interval([headline.output_tokens_per_s for headline in valid]),
         "ttft_p50_s": mean_with_interval(_known(headline.ttft_p50_s for headline in valid)),
         "itl_p50_s": mean_with_interval(_known(headline.itl_p50_s for headline in valid)),
         "peak_memory_bytes": max(memory, default=None),
         "peak_memory_mean_bytes": mean_with_interval(memory),
     }
+    if factor is not None:  # a study that declares no carbon lacks nothing
+        figures["carbon"] = _carbon(factor, energy["energy_per_output_token_j"], energies, source)
     invalid = {cycle: headline.invalid for cycle, headline in experiment.done.items() if headline.invalid}
     return ExperimentSummary.model_validate(
         {
@@ -124,6 +136,15 @@ def _source(valid: list[Headline]) -> _Source:
     return _Source(provenance, boundary)
 
 
+def _carbon(
+    factor: CarbonFactor, per_output_token: EnergyMean | None, valid: list[Headline], source: _Source
+) -> Emissions | None:
+    if per_output_token is None:
+        return None
+    energies_j = _known(headline.energy_total_j for headline in valid)
+    return emissions(factor, per_output_token, energies_j, provenance=source.provenance, boundary=source.boundary)
+
+
 def _energies(valid: list[Headline], work: Callable[[Headline], int | None]) -> list[EnergyOfCycle]:
     """Return the energy of each cycle for its work; nothing where the work of any cycle is unknown."""
     found = [
@@ -136,7 +157,7 @@ def _energies(valid: list[Headline], work: Callable[[Headline], int | None]) -> 
 
 def _reason(name: str, source: _Source, valid: list[Headline]) -> str:
     """Return why a figure is null."""
-    if name in WORK:
+    if name in WORK or name == "carbon":
         return source.reason or NOT_STORED
     return "no cycle measured it" if valid else NO_VALID_CYCLE
 

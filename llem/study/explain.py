@@ -8,12 +8,13 @@ from pydantic import BaseModel, JsonValue
 from llem.domain.events import ExperimentPlanned, StudyPlanned
 from llem.domain.identity import canonical_json
 from llem.domain.model import Value
-from llem.domain.sweep import flat
+from llem.domain.sweep import Tree, flat
 from llem.study.plan import StudyPlan
 
 DEFAULT = "default"
 FILLED_IN = {"prompts.source": "implied by the other keys", "prompts.sha256": "read from the file"}
 """Keys that llem fills in where the study leaves them out."""
+OF_COUNTRY = "implied by carbon.country"
 SECTIONS = ("prompts", "generation", "measurement")
 
 
@@ -44,6 +45,7 @@ def _of_study(study: StudyPlanned) -> list[Explained]:
     seed_origin = study.origins.get("seed", "derived from the design")
     gaps = {f"gaps.{key}": value for key, value in study.gaps.model_dump(mode="json").items()}
     limits = {f"limits.{key}": value for key, value in study.limits.model_dump(mode="json").items()}
+    carbon: Tree = {"carbon": None if study.carbon is None else study.carbon.model_dump(mode="json")}
     values: dict[str, JsonValue] = {
         "name": study.study_name,
         "profile": study.profile,
@@ -53,8 +55,11 @@ def _of_study(study: StudyPlanned) -> list[Explained]:
         "reruns": study.reruns,
         **gaps,
         **limits,
+        **flat(carbon),
     }
     origins = {**study.origins, "seed": seed_origin}
+    if study.carbon is not None and study.carbon.country is not None:
+        origins |= dict.fromkeys(("carbon.intensity_g_per_kwh", "carbon.source"), OF_COUNTRY)
     return [
         Explained(key=key, values=(value,), origins=(origins.get(key, DEFAULT),)) for key, value in values.items()
     ]

@@ -26,8 +26,10 @@ from llem.version import __version__
 
 FIXED = ("name", "order", "seed", "gaps.between_trials", "gaps.between_cycles")
 """Settings of the whole study that an extension leaves as they are."""
+CARBON = "carbon."
 MOST_PAIRS = 20_000
 """Beyond so many comparisons, experiments are told as gone and come: nobody reads that many pairs."""
+AS_DECLARED = "the study keeps its own; add --extend to take the file's"
 MOST_SHOWN = 40
 ALIKE = 0.25
 """An experiment counts as a changed form of another one if no more than this share of its keys differs."""
@@ -67,6 +69,12 @@ class StudyDiff:
     def __bool__(self) -> bool:
         """Return whether anything differs."""
         return bool(self.settings or self.changed or self.removed or self.added)
+
+    @property
+    def carbon_alone(self) -> bool:
+        """Return whether nothing differs but the last step from joules to carbon: what is measured is the same."""
+        others = self.changed or self.removed or self.added
+        return bool(self) and not others and all(change.key.startswith(CARBON) for change in self.settings)
 
     def lines(self) -> list[str]:
         """Return the differences in words: ``~`` changed, ``-`` only planned, ``+`` only in the file."""
@@ -141,6 +149,7 @@ class Revision:
         extend: Whether the study may get what only the file has.
         many: Whether more than 100,000 trials are meant.
         tell: Is told the file's plan, before it is compared.
+        warn: Is told what differs where the study goes on all the same.
         agree: Is told how many trials would be added, before they are; may raise to leave the study as it is.
     """
 
@@ -149,10 +158,11 @@ class Revision:
     extend: bool = False
     many: bool = False
     tell: Callable[[StudyPlan], None] = lambda plan: None
+    warn: Callable[[str], None] = lambda text: None
     agree: Callable[[int], None] = lambda trials: None
 
     def against(self, root: Path, plan: PlanFold) -> "Extension | None":
-        """Return what the study in ``root`` is to be extended by; None if nothing differs.
+        """Return what the study in ``root`` is to be extended by; None if nothing that is measured differs.
 
         Raises:
             StudyDiffersError: The file differs, and may not or cannot be an extension.
@@ -164,6 +174,9 @@ class Revision:
         self.tell(wanted)
         diff = compare(plan.study, list(plan.experiments.values()), wanted)
         if not diff:
+            return None
+        if diff.carbon_alone and not self.extend:
+            self.warn(f"the file declares another carbon ({'; '.join(diff.lines())}): {AS_DECLARED}")
             return None
         if not self.extend or diff.obstacles():
             raise StudyDiffersError(root, diff, asked_to_extend=self.extend)
@@ -198,6 +211,8 @@ def _settings(study: StudyPlanned, wanted: StudyPlanned) -> Tree:
     if "seed" in wanted.origins:
         tree["seed"] = study.seed
     sections = {"gaps": study.gaps.model_dump(mode="json"), "limits": study.limits.model_dump(mode="json")}
+    if study.carbon is not None:
+        sections["carbon"] = study.carbon.model_dump(mode="json")
     return {
         **tree,
         **{f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()},
@@ -257,6 +272,7 @@ def _extension(
         cycles=wanted.study.cycles,
         limits=wanted.study.limits,
         reruns=wanted.study.reruns,
+        carbon=wanted.study.carbon,
         sequence=extension(order, study.sequence),
         added=len(added),
         summaries=tuple(summaries[: len(experiments)]),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llem.domain.spec import (
+    Carbon,
     ExperimentConfig,
     Gaps,
     Generation,
@@ -46,6 +47,7 @@ class Grammar:
             ("measurement",): list(Measurement.model_fields),
             ("limits",): list(Limits.model_fields),
             ("gaps",): list(Gaps.model_fields),
+            ("carbon",): list(Carbon.model_fields),
             **{(name,): list(engine.options.model_fields) for name, engine in engines.items()},
         }
         """The known keys below each section; () is the top of the file."""

@@ -12,7 +12,7 @@ from llem.study.grammar import GRAMMAR, Grammar
 from llem.study.references import read_references
 from llem.study.yaml_source import REMEDY, YamlSource, read_value, read_yaml
 
-MERGING_SETTINGS = frozenset({"limits", "gaps", "sweep"})
+MERGING_SETTINGS = frozenset({"limits", "gaps", "carbon", "sweep"})
 """Keys of the whole study whose mappings merge key by key when one layer lies over another."""
 
 MAX_BASES = 20

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from llem.domain.carbon import CarbonFactor
 from llem.domain.errors import InputError, Problem
 from llem.domain.events.plan import SkipKind
 from llem.domain.spec import StudySettings
 from llem.domain.sweep import Dimension, Tree
 from llem.engines.base import Machine
+from llem.study.carbon import NoIntensity, carbon_factor
 from llem.study.document import Document
 from llem.study.grammar import GRAMMAR, Grammar
 from llem.study.grid import Declared, Grid
@@ -48,6 +50,7 @@ class LoadedStudy:
         experiments: Every point of its grid that can run, duplicates included.
         skipped: The others: (kind, reason) → what the sweep gives each of them.
         declared: How many points there are in all.
+        carbon: The declared carbon intensity as a number with its source; None where none is declared.
         warnings: What deserves a person's attention.
     """
 
@@ -59,6 +62,7 @@ class LoadedStudy:
     experiments: list[Declared] = field(default_factory=list)
     skipped: dict[tuple[SkipKind, str], list[Tree]] = field(default_factory=dict)
     declared: int = 0
+    carbon: CarbonFactor | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -93,6 +97,7 @@ def load_study(
         for found in grammar.unknown_keys(layer.tree)
     ]
     checked = _settings(document, grammar, problems)
+    carbon = _carbon(document, checked, problems)
     grid = Grid(document, grammar, machine or ProbedMachine())
     problems += grid.problems
     most = grid.count(MOST_POINTS)
@@ -114,6 +119,7 @@ def load_study(
         experiments=grid.experiments,
         skipped=grid.skipped,
         declared=grid.declared,
+        carbon=carbon,
         warnings=grid.warnings(),
     )
 
@@ -124,6 +130,16 @@ def _settings(document: Document, grammar: Grammar, problems: list[Problem]) -> 
         return StudySettings.model_validate(tree)
     except ValidationError as error:
         problems += [document.problem(*found) for found in explained(error, tree, grammar)]
+        return None
+
+
+def _carbon(document: Document, settings: StudySettings | None, problems: list[Problem]) -> CarbonFactor | None:
+    if settings is None or settings.carbon is None:
+        return None
+    try:
+        return carbon_factor(settings.carbon)
+    except NoIntensity as error:
+        problems.append(document.problem(*error.found))
         return None
 
 

@@ -68,6 +68,7 @@ def plan_study(loaded: LoadedStudy) -> StudyPlan:
         gaps=settings.gaps,
         reruns=settings.reruns,
         limits=settings.limits,
+        carbon=loaded.carbon,
         sequence=trial_order(len(hashes), settings.cycles, settings.order, seed),
         declared=loaded.declared,
         duplicates=len(loaded.experiments) - len(hashes),

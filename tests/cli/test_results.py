@@ -3,8 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from llem.cli.results import comparison_lines, print_experiments, print_results, stated_lines
+from llem.cli.results import carbon_lines, comparison_lines, print_experiments, print_results, stated_lines
 from llem.cli.words import comparison_text, stated_text
+from llem.domain.carbon import CarbonFactor, Emissions
 from llem.domain.comparisons import Comparison
 from llem.domain.statistics import EnergyMean, MeanWithInterval
 from llem.domain.study_result import ExperimentSummary, StudyResult
@@ -155,3 +156,31 @@ def test_comparisons_are_a_block_of_ten_lines_at_most():
     assert lines[1].endswith("attn_implementation=e0: ~0.712 × (0.690 to 0.735, n = 5, p = 0.00042)")
     assert lines[-1] == "  … and 12 more comparisons: results.json"
     assert comparison_lines(result(summary("eager"))) == []
+
+
+RTE = CarbonFactor(intensity_g_per_kwh=56.039, source="RTE eco2mix, 2025 mean", pue=1.2)
+
+
+def emitted(provenance):
+    figures = {"g_per_output_token": mean(1.234e-6, 0.05e-6), "g_total": 0.000345, "energy_total_j": 18.5}
+    return Emissions(**RTE.model_dump(), **figures, provenance=provenance, boundary="gpu")
+
+
+def test_carbon_is_told_as_declared_and_marked_where_the_energy_is_a_model():
+    both = (summary("eager", carbon=emitted("counter")), summary("sdpa", carbon=emitted("modelled")))
+    assert carbon_lines(result(*both).model_copy(update={"carbon": RTE})) == [
+        "Carbon as declared, 56.039 g CO₂eq/kWh (RTE eco2mix, 2025 mean), PUE 1.2:",
+        "  batch_size=1 attn_implementation=eager: 1.234 ± 0.050 µg per output token; 345 µg in 3 valid cycles",
+        "  batch_size=1 attn_implementation=sdpa: ~1.234 ± 0.050 µg per output token; ~345 µg in 3 valid cycles",
+    ]
+
+
+def test_the_carbon_of_many_experiments_is_one_line_and_that_of_none_too():
+    alone = RTE.model_copy(update={"pue": 1.0})
+    told = "Carbon as declared, 56.039 g CO₂eq/kWh (RTE eco2mix, 2025 mean), PUE 1 (the energy's boundary alone)"
+    many = [summary(str(number), carbon=emitted("counter")) for number in range(4)]
+    assert carbon_lines(result(*many).model_copy(update={"carbon": alone})) == [
+        f"{told}: results.json has the figures."
+    ]
+    assert carbon_lines(result(summary("eager")).model_copy(update={"carbon": alone})) == [f"{told}."]
+    assert carbon_lines(result(summary("eager"))) == []

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from llem.domain.baseline import BaselinePower
+from llem.domain.carbon import CarbonFactor
 from llem.domain.errors import JournalError
 from llem.domain.events import (
     CURRENT_VERSION,
@@ -70,6 +71,7 @@ def every_event(make):
             sequence=[1, 0],
             added=0,
             summaries=({"batch_size": 1}, {"batch_size": 2}),
+            carbon=CarbonFactor(intensity_g_per_kwh=56, source="RTE", pue=1.2),
         ),
         experiment,
         SessionStarted(command="run", llem_version="0.1", pid=1, host=make.host(), sensors=report),

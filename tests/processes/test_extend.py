@@ -235,6 +235,30 @@ def test_limits_alone_may_change_and_what_is_finished_stays_finished(lab: Any, f
     sound(study, trials=2, kept=kept, before=before)
 
 
+def carbon(intensity: float) -> dict[str, Any]:
+    return {"intensity_g_per_kwh": intensity, "source": "the bill", "pue": 1.1}
+
+
+def test_a_file_with_another_carbon_is_told_and_changes_nothing(lab: Any, finished: Any) -> None:
+    study = lab.copy(finished)
+    before = study.events()
+    session = lab.resume(study, f"--study={lab.write(['ok', 'ok_too'], carbon=carbon(40))}")
+    assert "warning: the file declares another carbon (~ carbon.intensity_g_per_kwh: null → 40; " in session.err
+    assert study.events() == before
+
+
+def test_carbon_can_be_declared_later_and_nothing_is_measured_again(lab: Any, finished: Any) -> None:
+    study = lab.copy(finished)
+    before, kept = study.events(), held(study)
+    for intensity in (40.0, 50.0):
+        extend(lab, study, lab.write(["ok", "ok_too"], carbon=carbon(intensity)))
+        found = json.loads((study.root / "results.json").read_text())
+        assert found["carbon"]["intensity_g_per_kwh"] == intensity
+        assert found["study_design_hash"] == study.events("study_planned")[0]["data"]["study_design_hash"]
+    assert places(study) == [("ok", 1), ("ok_too", 1)]
+    sound(study, trials=2, kept=kept, before=before)
+
+
 REFUSED: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     "fewer cycles": ({"cycles": 1}, ["~ cycles: 2 → 1"], ["cycles can grow, not shrink"]),
     "another plan": (

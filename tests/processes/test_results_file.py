@@ -8,6 +8,7 @@ import pytest
 
 POWERED = "GPU-00000000-sim1-0000-0000-000000000000"  # 50 W, known to the simulated driver alone
 CYCLES = 3
+CARBON = {"intensity_g_per_kwh": 56.0, "source": "RTE eco2mix, 2025 mean", "pue": 1.2}
 
 
 def results(study: Any) -> Any:
@@ -22,6 +23,7 @@ def ended(module_lab: Any, nvml: Any) -> tuple[Any, Any]:
         sweep={"model.window_s": [0.2, 0.4]},
         measurement={**MEASUREMENT, "sensors": ["nvml"]},
         cycles=CYCLES,
+        carbon=CARBON,
     )
     session, study = module_lab.run(study_file, "--json", env=nvml)
     return session, study
@@ -59,15 +61,40 @@ def test_the_closing_line_and_status_say_the_same(lab: Any, ended: Any) -> None:
     closing = json.loads(session.out.splitlines()[-1])
     status = json.loads(lab.llem("study", "status", study.root, "--json").out)
     assert status["results"] == results(study)
-    assert closing.keys() == {"kind", "folder", "status", "exit_code", "experiments", "comparisons"}
-    assert {key: closing[key] for key in ("experiments", "comparisons")}.items() <= results(study).items()
+    assert closing.keys() == {"kind", "folder", "status", "exit_code", "experiments", "comparisons", "carbon"}
+    assert {key: closing[key] for key in ("experiments", "comparisons", "carbon")}.items() <= results(study).items()
     assert status.items() >= study.manifest().items()
+
+
+def test_carbon_is_in_the_results_alone_and_follows_from_the_energy(ended: Any) -> None:
+    _, study = ended
+    assert results(study)["carbon"] == {**CARBON, "country": None}
+    for experiment in results(study)["experiments"]:
+        carbon, energy = experiment["carbon"], experiment["energy_per_output_token_j"]
+        assert carbon["g_per_output_token"]["mean"] == pytest.approx(energy["mean"] / 3.6e6 * 1.2 * 56)
+        assert carbon["g_total"] == carbon["energy_total_j"] / 3.6e6 * 1.2 * 56
+    (planned,) = study.events("study_planned")
+    assert planned["data"]["carbon"] == {**CARBON, "country": None}
+    measured = [path.read_text() for path in (study.root / "results").iterdir()]
+    assert not any(
+        '"carbon"' in text or CARBON["source"] in text for text in [*measured, json.dumps(study.manifest())]
+    )
+
+
+def test_a_study_with_carbon_verifies_and_an_altered_gram_is_found(lab: Any, ended: Any) -> None:
+    study = lab.copy(ended[1])
+    lab.llem("study", "verify", study.root)
+    path: Path = study.root / "results.json"
+    path.write_text(path.read_text().replace('"g_total": ', '"g_total": 1', 1))
+    assert "experiments[0].carbon.g_total is 1" in lab.llem("study", "verify", study.root, code=3).out
 
 
 def test_the_screen_shows_the_comparison(lab: Any, ended: Any) -> None:
     shown = lab.llem("study", "status", ended[1].root).out
     assert "Energy per output token beside window_s=0.2" in shown
     assert "J/token ± " in shown
+    assert "Carbon as declared, 56 g CO₂eq/kWh (RTE eco2mix, 2025 mean), PUE 1.2:" in shown
+    assert "g per output token; " in shown
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[" * 200_000], ids=["lost", "empty", "other", "nested"])

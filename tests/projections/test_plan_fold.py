@@ -1,15 +1,17 @@
 import pytest
 
+from llem.domain.carbon import CarbonFactor
 from llem.domain.events import ExperimentPlanned, ExperimentRunning, SessionStarted, StudyExtended
 from llem.domain.sensing import SensorReport
 from llem.domain.spec import Limits
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
+from llem.projections.results import study_result
 
 OTHER = "b" * 64
 
 
-def extended(*, cycles, sequence, added, summaries, limits=Limits()):  # noqa: B008 - frozen
+def extended(*, cycles, sequence, added, summaries, limits=Limits(), **more):  # noqa: B008 - frozen
     return StudyExtended(
         study_design_hash=OTHER,
         llem_version="0.0.2",
@@ -18,6 +20,7 @@ def extended(*, cycles, sequence, added, summaries, limits=Limits()):  # noqa: B
         sequence=sequence,
         added=added,
         summaries=summaries,
+        **more,
     )
 
 
@@ -88,6 +91,15 @@ def test_a_plan_is_extended_again(make, chain):
     assert fold.study.limits == Limits()
     assert sorted(fold.study.sequence) == [0] * 4 + [1] * 4 + [2] * 4
     assert [planned.config_summary for planned in fold.experiments.values()] == list(summaries)
+
+
+def test_an_extension_settles_the_carbon_from_then_on(make, chain):
+    summaries = tuple({"batch_size": size} for size in (1, 2, 8))
+    carbon = CarbonFactor(intensity_g_per_kwh=56, source="RTE", pue=1)
+    for declared in (carbon, None):
+        chain.append(extended(cycles=3, sequence=[], added=0, summaries=summaries, carbon=declared))
+        assert PlanFold().apply_all(chain.rows).study.carbon == declared
+        assert study_result(ManifestFold().apply_all(chain.rows)).carbon == declared
 
 
 def test_the_machine_is_that_of_the_last_session(make, chain):

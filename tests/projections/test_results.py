@@ -1,15 +1,17 @@
 import pytest
 
+from llem.domain.carbon import CarbonFactor
 from llem.domain.events import ExperimentCompleted, ExperimentFailed, ExperimentRunning, ResultRejected
 from llem.domain.result import Headline
 from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result, summarise
 
 
-def completed(make, experiments):
+def completed(make, experiments, carbon=None):
     """Return the rows of a study in which each experiment's cycles ended so; None is a failed cycle."""
     chain = make.chain()
-    for event in make.plan(len(experiments), len(experiments[0])):
+    study, *planned = make.plan(len(experiments), len(experiments[0]))
+    for event in (study.model_copy(update={"carbon": carbon}), *planned):
         chain.append(event)
     for index, headlines in enumerate(experiments):
         for cycle, headline in enumerate(headlines, start=1):
@@ -37,8 +39,8 @@ def summary(make):
 def found(make):
     """Return a function from the headlines of each experiment's cycles to what the study found."""
 
-    def of(*experiments):
-        return study_result(ManifestFold().apply_all(completed(make, experiments)))
+    def of(*experiments, carbon=None):
+        return study_result(ManifestFold().apply_all(completed(make, experiments, carbon)))
 
     return of
 
@@ -252,3 +254,44 @@ def test_what_a_headline_of_before_did_not_have_is_not_written(make):
     assert new.model_dump(mode="json").keys() == Headline.model_fields.keys() - {"u_scale_j", "requests"}
     for headline in (old, new):
         assert Headline.model_validate_json(headline.model_dump_json()) == headline
+
+
+RTE = CarbonFactor(intensity_g_per_kwh=36.0, source="RTE eco2mix, 2025 mean", pue=2.0)
+
+
+def test_declared_carbon_is_that_of_the_valid_cycles_with_what_it_is_made_of(make, found):
+    spoiled = measured(make, 9000.0, invalid=("token_count",))
+    result = found([measured(make, 10.0), measured(make, 20.0), spoiled], carbon=RTE)
+    (summary,) = result.experiments
+    assert result.carbon == RTE
+    assert summary.carbon.energy_total_j == 30.0
+    assert summary.carbon.g_total == pytest.approx(30.0 / 3.6e6 * 2 * 36)
+    assert summary.carbon.g_per_output_token.mean == pytest.approx(0.15 / 3.6e6 * 2 * 36)
+    assert summary.carbon.g_per_output_token.n == 2
+    assert (summary.carbon.source, summary.carbon.provenance, summary.carbon.boundary) == (
+        RTE.source,
+        "counter",
+        "gpu",
+    )
+    assert "carbon" not in summary.unknown
+
+
+def test_carbon_of_a_modelled_energy_is_modelled(make, found):
+    modelled = measured(make, 10.0, provenance="modelled", boundary="cpu+ram")
+    (summary,) = found([modelled], carbon=RTE).experiments
+    assert (summary.carbon.provenance, summary.carbon.boundary) == ("modelled", "cpu+ram")
+
+
+def test_carbon_of_an_unknown_energy_is_unknown_for_the_same_reason(make, found):
+    unknown = make.headline(
+        energy_total_j=None, energy_per_output_token_j=None, energy_reason="lost", provenance="none"
+    )
+    (summary,) = found([measured(make, 10.0), unknown], carbon=RTE).experiments
+    assert summary.carbon is None
+    assert summary.unknown["carbon"] == summary.energy_reason
+
+
+def test_a_study_that_declares_no_carbon_has_none_and_lacks_none(make, found):
+    result = found([measured(make, 10.0)])
+    assert (result.carbon, result.experiments[0].carbon) == (None, None)
+    assert "carbon" not in result.experiments[0].unknown

@@ -48,12 +48,31 @@ def test_a_bare_study_is_llem_s_defaults(explained):
     assert found["gaps.between_trials"] == ([0.0], ["default"])
 
 
+def test_a_declared_country_is_explained_as_the_number_that_it_stands_for(explained):
+    found = explained("carbon:\n  country: FRA\n", "carbon.pue=1.3", base="carbon: {pue: 2}\n")
+    told = {key.removeprefix("carbon."): value for key, value in found.items() if key.startswith("carbon")}
+    (intensity,), origins = told["intensity_g_per_kwh"]
+    assert (intensity > 0, origins) == (True, ["implied by carbon.country"])
+    assert told["source"][1] == ["implied by carbon.country"]
+    assert told["country"] == (["FRA"], ["study line 4"])
+    assert told["pue"] == ([1.3], ["command line"])
+
+
+def test_a_declared_intensity_is_explained_by_its_lines_and_its_pue_by_the_default(explained):
+    found = explained("carbon: {intensity_g_per_kwh: 56, source: RTE}\n")
+    assert found["carbon.intensity_g_per_kwh"] == ([56.0], ["study line 3"])
+    assert found["carbon.source"] == (["RTE"], ["study line 3"])
+    assert found["carbon.pue"] == ([1.0], ["default"])
+    assert explained()["carbon"] == ([None], ["default"])
+
+
 def test_every_key_of_an_experiment_is_there(explained):
     from llem.study.grammar import GRAMMAR
 
     keys = {f"{section}.{key}" for (section,), names in list(GRAMMAR.keys.items())[1:] for key in names}
     jsonl_only = {"prompts.path", "prompts.field", "prompts.order"}
-    assert keys - jsonl_only - set(explained()) == set()
+    declared = {key for key in keys if key.startswith("carbon.")}  # nothing of it holds unless it is declared
+    assert keys - jsonl_only - declared - set(explained()) == set()
 
 
 ORIGINS = {

@@ -75,6 +75,15 @@ DIFFERENCES = {
         ["~ limits.trial_s: 3600 → 60", "~ limits.study_s: null → 600"],
         [],
     ),
+    "carbon": (
+        STUDY + "carbon: {intensity_g_per_kwh: 56, source: RTE, pue: 1.2}\n",
+        [
+            "~ carbon.intensity_g_per_kwh: null → 56",
+            "~ carbon.source: null → RTE",
+            "~ carbon.pue: null → 1.2",
+        ],
+        [],
+    ),
     "order": (
         STUDY.replace("sequential", "reverse"),
         ["~ order: sequential → reverse"],
@@ -382,6 +391,51 @@ def test_an_extension_that_does_not_speak_of_reruns_leaves_them(planned, make, t
     for one in (before.study, *before.experiments, event.model_copy(update={"reruns": None})):
         chain.append(one)
     assert PlanFold().apply_all(chain.rows).study.reruns == 7
+
+
+@pytest.fixture
+def carbons(planned, make, tmp_path):
+    """Return a function that compares a study with a file of another carbon: (extension, warnings)."""
+
+    def of(before, after, *, extend, more=""):
+        file, warnings = tmp_path / "file.yaml", []
+        chain = make.chain()
+        plan = planned(STUDY + before)
+        for event in (plan.study, *plan.experiments):
+            chain.append(event)
+        file.write_text(HEAD + STUDY + after + more)
+        revision = Revision(file, extend=extend, warn=warnings.append)
+        return revision.against(Path("folder"), PlanFold().apply_all(chain.rows)), warnings
+
+    return of
+
+
+RTE, OWN = (f"carbon: {{intensity_g_per_kwh: {number}, source: RTE, pue: 1.2}}\n" for number in (56, 30))
+
+
+def test_another_carbon_alone_is_told_and_the_study_goes_on_with_its_own(carbons):
+    extension, (warning,) = carbons(RTE, OWN, extend=False)
+    assert extension is None
+    assert warning == (
+        "the file declares another carbon (~ carbon.intensity_g_per_kwh: 56 → 30): the study keeps its own; "
+        "add --extend to take the file's"
+    )
+    assert carbons(RTE, RTE, extend=False) == (None, [])
+
+
+@pytest.mark.parametrize(("before", "after"), [(RTE, OWN), ("", OWN), (RTE, "")], ids=["another", "one", "none"])
+def test_another_carbon_is_an_extension_without_a_trial_that_changes_no_design(carbons, make, before, after):
+    extension, warnings = carbons(before, after, extend=True)
+    (event,) = extension.events
+    assert (event.sequence, event.added, warnings) == ([], 0, [])
+    assert event.carbon == (None if not after else event.carbon.model_copy(update={"intensity_g_per_kwh": 30.0}))
+
+
+def test_another_carbon_beside_another_difference_is_told_with_it(carbons):
+    with pytest.raises(
+        StudyDiffersError, match=r"~ limits.trial_s: 3600 → 9\n  ~ carbon.intensity_g_per_kwh: 56 → 30"
+    ):
+        carbons(RTE, OWN, extend=False, more="limits: {trial_s: 9}\n")
 
 
 def test_labels_of_before_stay_and_new_ones_are_told_from_them(planned, make, tmp_path):

@@ -105,6 +105,7 @@ SETTINGS = {
     "seed": NUMBERS,
     "profile": st.sampled_from(["quick", "standard", "publish"]),
     "limits": st.fixed_dictionaries({}, optional={"trial_s": NUMBERS, "study_s": NUMBERS}),
+    "carbon": st.sampled_from([{"country": "FRA", "pue": 2}, {"intensity_g_per_kwh": 56, "source": "a"}]),
     "gaps": st.fixed_dictionaries(
         {}, optional={"between_trials": NUMBERS | st.just({"cool_to_c": 45, "at_most_s": 60})}
     ),

@@ -124,8 +124,8 @@ WRONG = {
     "far from any key": (
         HEAD + "xyzzy: 3\n",
         [
-            "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of base, batch_size, cycles, dtype, engine, "
-            "exclude, experiments, gaps, generation, limits, measurement, model, name, only, order, profile, "
+            "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of base, batch_size, carbon, cycles, dtype, "
+            "engine, exclude, experiments, gaps, generation, limits, measurement, model, name, only, order, profile, "
             "prompts, reruns, seed, sweep, transformers",
         ],
     ),
@@ -144,6 +144,36 @@ WRONG = {
     "unknown key in limits": (
         HEAD + "limits: {trail_s: 5}\n",
         ["study.yaml:3:10: limits.trail_s: unknown key 'trail_s'; did you mean 'trial_s'?"],
+    ),
+    "unknown key in carbon": (
+        HEAD + "carbon: {contry: FRA}\n",
+        ["study.yaml:3:10: carbon.contry: unknown key 'contry'; did you mean 'country'?"],
+    ),
+    "unknown country": (
+        HEAD + "carbon:\n  pue: 1.2\n  country: France\ncylces: 3\n",
+        [
+            "study.yaml:5:3: carbon.country: unknown country 'France'; did you mean 'FRA' (France)?",
+            "study.yaml:6:1: cylces: unknown key 'cylces'; did you mean 'cycles'?",
+        ],
+    ),
+    "two intensities": (
+        HEAD + "carbon: {country: FRA, intensity_g_per_kwh: 56, source: RTE}\n",
+        ["study.yaml:3:1: carbon: needs either intensity_g_per_kwh, with its source, or country"],
+    ),
+    "an intensity from nowhere": (
+        HEAD + "carbon: {intensity_g_per_kwh: 56}\n",
+        ["study.yaml:3:1: carbon: intensity_g_per_kwh needs its source, and a country has one already"],
+    ),
+    "a PUE below 1": (
+        HEAD + "carbon: {country: FRA, pue: 0.9}\n",
+        ["study.yaml:3:24: carbon.pue: input should be greater than or equal to 1; found 0.9"],
+    ),
+    "sweeping carbon": (
+        HEAD + "sweep: {carbon.country: [FRA, DEU]}\n",
+        [
+            "study.yaml:3:9: sweep.carbon.country: 'carbon' belongs to the whole study, "
+            "so no experiment can have its own"
+        ],
     ),
     "unknown key of the engine": (
         HEAD + "transformers: {attn_implementatoin: sdpa}\n",

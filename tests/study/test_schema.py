@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from llem.domain.meanings import meanings
-from llem.domain.spec import CoolDown, ExperimentConfig, Gaps, Limits, StudySettings
+from llem.domain.spec import Carbon, CoolDown, ExperimentConfig, Gaps, Limits, StudySettings
 from llem.study.grammar import GRAMMAR
 from llem.study.schema import schema_text, study_schema
 from llem.study.starter import starter_study
@@ -115,6 +115,8 @@ WRONG = {
     "unknown key in a section": ("generation: {temprature: 1}\n", ["generation"]),
     "unknown key of the engine": ("transformers: {attn_implementatoin: sdpa}\n", ["transformers"]),
     "unknown key in limits": ("limits: {trail_s: 5}\n", ["limits"]),
+    "unknown key in carbon": ("carbon: {land: FRA}\n", ["carbon"]),
+    "a PUE below 1": ("carbon: {country: FRA, pue: 0.9}\n", ["carbon"]),
     "unknown axis": ("sweep: {generation.temprature: [1]}\n", ["sweep"]),
     "unknown axis without a dot": ("sweep: {bacth_size: [1]}\n", ["sweep.bacth_size.0"]),
     "an axis of a key of the study": ("sweep: {cycles: [1, 2]}\n", ["sweep"]),
@@ -168,7 +170,11 @@ def inside(key):
     return SCHEMA["$defs"][key]
 
 
-@pytest.mark.parametrize("section", [key[0] for key in GRAMMAR.keys if key and key[0] not in ("limits", "gaps")])
+SETTINGS = ("limits", "gaps", "carbon")
+"""Sections of the whole study, which no experiment has."""
+
+
+@pytest.mark.parametrize("section", [key[0] for key in GRAMMAR.keys if key and key[0] not in SETTINGS])
 def test_every_key_of_a_section_is_described(section):
     assert list(inside(section)["properties"]) == GRAMMAR.keys[(section,)]
     assert inside(section)["description"]
@@ -189,6 +195,13 @@ def test_every_key_of_a_setting_is_described(key, model):
     fields = SCHEMA["properties"][key]["properties"]
     assert set(fields) == set(model.model_fields)
     assert [name for name, field in fields.items() if not field["description"]] == []
+
+
+def test_every_key_of_carbon_is_described():
+    (form,) = [form for form in SCHEMA["properties"]["carbon"]["anyOf"] if form["type"] == "object"]
+    assert {name: field["description"] for name, field in form["properties"].items()} == {
+        name: text.replace("``", "`") for name, text in meanings(Carbon).items()
+    }
 
 
 def test_a_cool_down_is_described():

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from llem.domain.carbon import CarbonFactor
 from llem.domain.events.base import Event, Sha256
 from llem.domain.model import Value
 from llem.domain.spec import ExperimentConfig, Gaps, Limits, OrderKind, ProfileName
@@ -47,6 +48,7 @@ class StudyPlanned(Event):
         skipped: Grid points that became no experiment, by reason.
         origins: Where values that hold for the whole study came from: dotted key → origin. What neither this nor an
             experiment's own ``origins`` names is llem's default.
+        carbon: What turns the study's joules into grams of CO₂ equivalent; None where it declares nothing.
     """
 
     kind: Literal["study_planned"] = "study_planned"
@@ -67,6 +69,7 @@ class StudyPlanned(Event):
     duplicates: int = 0
     skipped: tuple[SkippedPoints, ...] = ()
     origins: dict[str, str] = Field(default_factory=dict)
+    carbon: CarbonFactor | None = None
 
 
 class StudyExtended(Event):
@@ -81,6 +84,7 @@ class StudyExtended(Event):
         sequence: The added trials, after all that were planned before.
         added: How many experiments were added.
         summaries: The ``config_summary`` of each experiment planned before, as it reads now that others joined it.
+        carbon: What turns joules into grams of CO₂ equivalent from now on, for what was measured before too.
     """
 
     kind: Literal["study_extended"] = "study_extended"
@@ -93,6 +97,7 @@ class StudyExtended(Event):
     sequence: list[int]
     added: int
     summaries: tuple[dict[str, JsonValue], ...]
+    carbon: CarbonFactor | None = None
 
 
 class ExperimentPlanned(Event):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llem.cli.closing import close_session
-from llem.cli.run import SessionView
+from llem.cli.run import SessionView, warn
 from llem.domain.errors import LlemError
 from llem.study.extend import Revision
 from llem.study.launcher import LocalLauncher
@@ -37,7 +37,7 @@ def start_recorder(sensors: Sequence[str], log: Path, signals: EndingSignals) ->
 def revision_of(options: Sequence[str]) -> Revision | None:
     studies = [option.partition("=")[2] for option in options if option.startswith("--study=")]
     settings = [option.partition("=")[2] for option in options if option.startswith("--set=")]
-    return Revision(Path(studies[-1]), settings, extend="--extend" in options) if studies else None
+    return Revision(Path(studies[-1]), settings, extend="--extend" in options, warn=warn) if studies else None
 
 
 def main(arguments: list[str]) -> int:
