@@ -10,7 +10,7 @@ import pytest
 
 import llem
 
-HEAVY = {"torch", "transformers", "pynvml", "codecarbon", "pandas", "numpy"}
+HEAVY = {"torch", "transformers", "pynvml", "codecarbon", "zeus", "pandas", "numpy"}
 # Modules that only a worker or the recorder imports, by the name under which they are started.
 NOT_THE_PARENTS = ("llem.engines.transformers_", "llem.worker.__main__", "llem.recorder.__main__", "llem.__main__")
 

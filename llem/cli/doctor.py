@@ -18,7 +18,7 @@ from llem.cli.console import table_console
 from llem.cli.words import printable
 from llem.domain.host import Host
 from llem.domain.sensing import SensorReport
-from llem.sensors import SENSORS
+from llem.sensors import automatic_sensors
 from llem.study.host import host_facts, require_linux
 from llem.study.recording import RecorderClient
 from llem.study.spoilers import Spoiler, spoilers
@@ -34,7 +34,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     """
     require_linux()
     with tempfile.TemporaryDirectory(prefix="llem-") as spare:
-        recorder = RecorderClient(list(SENSORS), Path(spare) / "recorder.log", None)
+        recorder = RecorderClient(automatic_sensors(), Path(spare) / "recorder.log", None)
         report = recorder.report
         recorder.close()
     host = host_facts()

@@ -19,7 +19,7 @@ class Channel(Value):
         id: Unique among the channels of a session, such as ``nvml/GPU-…/energy``.
         sensor: The sensor's name.
         device: What is measured, by a lasting name: a GPU's UUID, a RAPL zone.
-        boundary: What part of the machine it covers (``gpu``, ``cpu_package``, ``dram``, ``cpu``, ``ram``).
+        boundary: What part of the machine it covers (``gpu``, ``cpu_package``, ``dram``, ``soc``, ``cpu``, ``ram``).
         kind: ``energy_j``, a cumulative counter in joules, or ``power_w``, a power in watts; or what tells under
             which conditions a device worked: ``temperature_c``, ``clock_mhz``, ``throttle_ns`` (nanoseconds since the
             driver was loaded in which clocks were held down), ``event_reasons`` (NVML's bits, as they are now) and

@@ -13,6 +13,7 @@ from llem.domain.identity import canonical_json
 from llem.domain.result import ModelFacts
 from llem.domain.spec import ExperimentConfig, ModelConfig
 from llem.engines.base import EngineError
+from llem.engines.devices import gpu_name
 from llem.engines.sources import HubModel, LocalModel, model_source
 from llem.engines.transformers import TransformersOptions
 
@@ -167,9 +168,9 @@ def model_facts(model: Any, config: ExperimentConfig, base_dir: Path, *, own_tok
 
 
 def _device_id(device: torch.device) -> str:
-    """Return a GPU's UUID as NVML writes it, so that the right sensor is read whatever CUDA_VISIBLE_DEVICES says."""
+    """Return a GPU's lasting name, so that the right sensor is read whatever CUDA_VISIBLE_DEVICES says."""
     if device.type == "cuda":
-        return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        return gpu_name(str(torch.cuda.get_device_properties(device).uuid), rocm=torch.version.hip is not None)
     return str(device)
 
 

@@ -22,7 +22,7 @@ from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold, TrialState
 from llem.projections.plan import PlanFold
-from llem.sensors import SENSORS
+from llem.sensors import SENSORS, automatic_sensors
 from llem.study.attempt import Bench, TrialAttempt, Watcher
 from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
@@ -258,6 +258,5 @@ class Session:
     def _sensor_names(self) -> list[str]:
         """Return the sensors that any experiment asks for, in the registry's order."""
         asked = [planned.config.measurement.sensors for planned in self._experiments.values()]
-        if any(names == "auto" for names in asked):
-            return list(SENSORS)
-        return [name for name in SENSORS if any(name in names for names in asked)]
+        wanted = {name for names in asked for name in (automatic_sensors() if names == "auto" else names)}
+        return [name for name in SENSORS if name in wanted]

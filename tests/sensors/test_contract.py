@@ -114,11 +114,12 @@ def powercap(tmp_path):
 
 
 @pytest.fixture
-def opened(powercap):
+def opened(powercap, zeus, gpu):
     """Return a function that opens a sensor by name on a machine that has what it reads."""
     machine = {
         "nvml": lambda: SENSORS["nvml"](FakeNvml(FakeGpu("GPU-1"), FakeGpu("GPU-2", energy_mj=None))),
         "rapl": lambda: SENSORS["rapl"](powercap),
+        "zeus": lambda: SENSORS["zeus"](zeus(gpus=[gpu("0x1"), gpu("0x2", energy_mj=None)])),
         "codecarbon": SENSORS["codecarbon"],
     }
     sensors = []
