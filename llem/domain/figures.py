@@ -160,6 +160,9 @@ def _total(devices: Sequence[str], components: Sequence[EnergyComponent], unreco
     A modelled figure stands only where no meter covers the work at all, and is never added to a measured one.
     """
     gpus = [device for device in devices if device != "cpu"]
+    soc = _of(components, "soc")
+    if soc and not any(component.channel.device in gpus for component in components):
+        return _sum("soc", soc[0].channel.provenance, soc)  # one supply feeds processor, GPU and memory
     if gpus:
         return _gpu_total(gpus, components, unrecorded)
     packages = _of(components, "cpu_package")
@@ -245,7 +248,7 @@ def _uncertainties(total: _Total, energy_j: float, reasons: dict[str, str]) -> d
         reasons["u_energy_total_j"] = "the energy is modelled: no stated uncertainty holds"
         reasons["u_scale_j"] = reasons["u_energy_total_j"]
         return {}
-    if total.boundary != "gpu":
+    if any(member.channel.sensor != "nvml" for member in total.members):
         reasons["u_scale_j"] = "no published scale uncertainty holds for this sensor"
         return {"u_energy_total_j": total.u_j}
     return {"u_energy_total_j": total.u_j, "u_scale_j": BOARD_SCALE_REL * energy_j}

@@ -120,6 +120,37 @@ def test_one_gpu_without_a_figure_makes_the_total_unknown_and_not_smaller(judge)
     assert not any(component.in_total for component in found.components)
 
 
+def soc(part="soc"):
+    name = f"zeus/jetson/{part}/power"
+    fields = {"id": name, "sensor": "zeus", "device": "jetson", "boundary": part}
+    return {**fields, "kind": "power_w", "provenance": "sampled"}
+
+
+@pytest.mark.parametrize("devices", [("GPU-1",), ("cpu",)])
+def test_work_on_a_system_on_a_chip_is_what_its_supply_gave_and_no_part_is_added(judge, devices):
+    found = judge((soc(), 9), (soc("soc_gpu"), 4), (soc("soc_cpu"), 2), devices=devices)
+    assert found.figures.energy_total_j == pytest.approx(9 * 12)
+    assert (found.boundary, found.provenance) == ("soc", "sampled")
+    assert [component.in_total for component in found.components] == [True, False, False]
+
+
+def test_parts_of_a_system_on_a_chip_alone_are_no_total(judge):
+    found = judge((soc("soc_gpu"), 4), (soc("soc_cpu"), 2), devices=("GPU-1",))
+    assert found.figures.unknown["energy_total_j"] == "no sensor here measures GPU-1"
+
+
+def test_a_gpu_with_a_meter_of_its_own_is_read_by_that_one(judge):
+    found = judge((soc(), 9), (gpu(), 100), devices=("GPU-1",))
+    assert (found.boundary, found.figures.energy_total_j) == ("gpu", pytest.approx(1200))
+
+
+def test_the_scale_of_nvidia_boards_is_claimed_for_no_other(judge):
+    amd = {**gpu(), "id": "zeus/GPU-1/energy", "sensor": "zeus"}
+    found = judge((amd, 100), devices=("GPU-1",)).figures
+    assert (found.energy_total_j, found.u_scale_j) == (pytest.approx(1200), None)
+    assert found.unknown["u_scale_j"] == "no published scale uncertainty holds for this sensor"
+
+
 def test_processors_are_their_packages_and_their_memory(judge):
     found = judge((package(0), 40), (package(1), 50), (dram(0), 5), (dram(1), 6))
     assert found.figures.energy_total_j == pytest.approx(101 * 12)
