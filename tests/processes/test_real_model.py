@@ -5,10 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from llem.domain.messages import Stagger, WorkerSpec
+from llem.domain.result import Measured
+from llem.study.launcher import LocalLauncher
+from llem.study.signals import EndingSignals
+from llem.study.supervise import Supervisor
 
 pytestmark = pytest.mark.model
 
@@ -23,7 +30,17 @@ LLAMA = {
     "max_position_embeddings": 128,
     "tie_word_embeddings": False,
 }
-SHORT = {"warmup_passes": 1, "min_window_s": 0.2, "min_passes": 2, "guard_s": 0.05}
+SHORT = {
+    "warmup_passes": 1,
+    "warmup_max_s": 0,
+    "soak_max_s": 0,
+    "min_window_s": 0.2,
+    "min_passes": 2,
+    "guard_s": 0.05,
+    "bare_idle_s": 0,
+}
+WHOLE = {**SHORT, "warmup_max_s": 2, "soak_max_s": 5}
+"""The whole protocol of a trial."""
 COUNT, INPUT, OUTPUT = 3, 12, 6
 
 
@@ -52,7 +69,7 @@ def run(lab: Any, study_file: Path, *options: str, code: int = 0, **popen: Any) 
 def measured(module_lab: Any) -> Any:
     """Measure a random llama with forced and with natural stops; return the session and its study."""
     sweep = {"generation.stop": ["forced", "natural"]}
-    return run(module_lab, write(module_lab, "measured", sweep=sweep, batch_size=2, measurement=SHORT), "--json")
+    return run(module_lab, write(module_lab, "measured", sweep=sweep, batch_size=2, measurement=WHOLE), "--json")
 
 
 def results(study: Any) -> dict[str, Any]:
@@ -72,7 +89,47 @@ def test_a_session_prints_json_lines_and_nothing_else(measured: Any) -> None:
 def test_every_phase_of_a_trial_is_an_event(measured: Any) -> None:
     _, study = measured
     phases = [event["data"]["phase"] for event in study.events("phase_entered", trial=study.trials()[0])]
-    assert phases == ["load", "prepare", "count_flops", "warmup", "measure", "latency", "teardown"]
+    assert phases == [
+        "load",
+        "prepare",
+        "loaded_idle",
+        "count_flops",
+        "warmup",
+        "soak",
+        "measure",
+        "prefill",
+        "latency",
+        "teardown",
+    ]
+
+
+def test_what_comes_before_the_window_is_in_the_result_as_it_was(measured: Any) -> None:
+    found = results(measured[1])["forced"]["measured"]
+    loaded_s = (found["loaded_idle"]["end_ns"] - found["loaded_idle"]["start_ns"]) / 1e9
+    assert loaded_s >= SHORT["guard_s"]
+    assert len(found["warmup_s"]) == SHORT["warmup_passes"]
+    assert len(found["warmup"]["repeats"]) == len(found["warmup"]["passes"]) >= 1
+    # A machine that others use too may spread for as long as it is given.
+    assert found["warmup"]["converged"] in (True, False)
+    assert (found["warmup"]["reason"] is None) == found["warmup"]["converged"]
+    # No sensor tells how warm a processor is.
+    assert (found["soak"]["steady"], found["soak"]["passes"] >= 1) == (None, True)
+    assert "cpu" in found["soak"]["reason"] or "recorder" in found["soak"]["reason"]
+    times = [found["load"], found["loaded_idle"], *found["warmup"]["repeats"], found["soak"]["interval"]]
+    moments = [moment for one in times for moment in (one["start_ns"], one["end_ns"])]
+    assert moments == sorted(moments)
+    assert moments[-1] <= found["window"]["guard_start_ns"]
+
+
+@pytest.mark.parametrize("stop", ["forced", "natural"])
+def test_prefill_alone_is_one_token_a_request_of_the_same_prompts(measured: Any, stop: str) -> None:
+    found = results(measured[1])[stop]["measured"]
+    prefill = found["prefill"]
+    passes = prefill["window"]["passes"]
+    assert (prefill["window"]["t1_ns"] - prefill["window"]["t0_ns"]) / 1e9 >= SHORT["min_window_s"]
+    assert prefill["requests"] == prefill["output_tokens"] == COUNT * passes
+    assert prefill["input_tokens"] == COUNT * INPUT * passes
+    assert prefill["window"]["guard_start_ns"] >= found["window"]["guard_end_ns"]
 
 
 def test_forced_stops_do_exactly_the_work_that_was_asked_for(measured: Any) -> None:
@@ -178,6 +235,41 @@ def test_a_result_says_on_what_it_was_measured(measured: Any) -> None:
     assert result["host"]["packages"]["torch"] == result["measured"]["libraries"]["torch"]
     assert result["measured"]["memory"]["rss_bytes"] > 10_000_000
     assert len(result["measured"]["work"]["outputs_sha256"]) == 64
+
+
+def test_a_worker_makes_its_windows_in_staggered_segments(make: Any, tmp_path: Path) -> None:
+    config = make.config(
+        model=LLAMA,
+        dtype="float32",
+        prompts={"source": "synthetic", "count": COUNT, "input_tokens": INPUT},
+        generation={"output_tokens": OUTPUT},
+        measurement={**SHORT, "count_flops": False, "min_passes": 4},
+    )
+    stagger = Stagger(segments=3, period_s=0.1)
+    spec = WorkerSpec(trial="a_c1", attempt=1, config=config, base_dir="/", guard_s=0.06, stagger=stagger)
+    with EndingSignals() as signals:
+        worker = LocalLauncher(str(tmp_path)).start(spec, tmp_path / "worker.log")
+        try:
+            measured = Supervisor(
+                worker,
+                deadline=time.monotonic() + 80,
+                signals=signals,
+                on_phase=lambda message: None,
+                on_progress=lambda message: None,
+                tick=lambda: None,
+            ).watch()
+        finally:
+            worker.end(patience_s=5, grace_s=1, signals=signals)
+    assert isinstance(measured, Measured), (measured, (tmp_path / "worker.log").read_text())
+    assert measured.work.requests == COUNT * measured.window.passes
+    assert measured.prefill is not None
+    for window in (measured.window, measured.prefill.window):
+        assert len(window.segments) == 3
+        assert window.duration_s >= SHORT["min_window_s"]
+        for number, segment in enumerate(window.segments):
+            assert segment.passes >= 2
+            assert (segment.t0_ns - segment.guard_start_ns) / 1e9 >= 0.06
+            assert (segment.t0_ns - window.t0_ns) / 1e9 >= number * (SHORT["min_window_s"] / 3 + 0.06)
 
 
 MAKE_MODEL = """
