@@ -1,7 +1,7 @@
-"""The file of raw edges: everything that the sensors said during one attempt, one JSON array a line, gzipped.
+"""The file of raw edges: everything that the sensors said during one attempt, in columns, as gzipped lines of JSON.
 
-The first line names the channels; each further one is ``[channel number, before_ns, after_ns, value]``, with
-the reason behind a value of null.
+The first line names the channels. Each further one is a block of a table: what was read by one call each time
+(``llem.sensors.columns``). Blocks are written while recording, so that memory does not grow with the trial.
 """
 
 import gzip
@@ -9,17 +9,26 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import Any, NoReturn
 
 from llem.domain.edges import Edge
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel
 from llem.sensors.base import Reading
+from llem.sensors.columns import Table, rows
 
-FORMAT = "llem-samples-1"
+FORMAT = "llem-samples-2"
+BY_READING = "llem-samples-1"
+"""What earlier versions wrote: a line is [channel number, before_ns, after_ns, value], the reason behind a null."""
+ENDING = ".json.gz"
 PART = ".part"
+ROWS_IN_A_BLOCK = 512
+_CALL = itemgetter(1, 2)
 
 
 class SampleWriter:
@@ -34,6 +43,7 @@ class SampleWriter:
         self._path = path
         self._part = path.with_name(path.name + PART)
         self._numbers = {channel.id: number for number, channel in enumerate(channels)}
+        self._tables: dict[tuple[str, ...], Table] = {}
         self._raw = self._part.open("wb")
         # No time and no name inside, so that equal readings make equal files.
         self._gzip = gzip.GzipFile(filename="", fileobj=self._raw, mode="wb", compresslevel=6, mtime=0)
@@ -47,21 +57,22 @@ class SampleWriter:
         )
 
     def write(self, readings: Iterable[Reading]) -> None:
-        """Append readings in the order in which they were taken."""
-        for reading in readings:
-            line: list[object] = [
-                self._numbers[reading.channel],
-                reading.before_ns,
-                reading.after_ns,
-                reading.value,
-            ]
-            if reading.value is None:
-                line.append(reading.reason)
-            self._write(line)
-            self.edges += 1
+        """Append readings in the order in which they were taken; neighbours with equal times are of one call."""
+        for (before_ns, after_ns), call in groupby(readings, _CALL):
+            names, _, _, values, reasons = zip(*call, strict=True)
+            table = self._tables.get(names)
+            if table is None:
+                table = self._tables[names] = Table([self._numbers[name] for name in names])
+            table.add(before_ns, after_ns, values, reasons)
+            self.edges += len(names)
+            if len(table) >= ROWS_IN_A_BLOCK:
+                self._write(table.take())
 
     def finish(self) -> str:
         """Complete the file, sync it, give it its name, and return its SHA-256."""
+        for table in self._tables.values():
+            if len(table):
+                self._write(table.take())
         self._gzip.close()
         self._raw.flush()
         os.fsync(self._raw.fileno())
@@ -95,37 +106,70 @@ class Samples:
         channels: The channels.
         edges: Per channel id, its edges in time order.
         failures: Per channel id, the reason of its last failed reading.
+        failed_ns: Per channel id, when its failed readings began, in time order; channels without any left out.
     """
 
     channels: tuple[Channel, ...]
     edges: dict[str, list[Edge]]
     failures: dict[str, str]
+    failed_ns: dict[str, list[int]] = field(default_factory=dict)
 
 
 def read_samples(path: Path) -> Samples:
-    """Return the raw edges in ``path``.
+    """Return the raw edges in ``path``, which this version or an earlier one wrote.
 
     Raises:
         SensorError: The file is missing or is not what ``SampleWriter`` wrote.
     """
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            head = json.loads(next(lines))
-            if head["format"] != FORMAT:
-                raise ValueError(f"its format is {head['format']!r}")
+        with gzip.open(path, "rt", encoding="utf-8") as text:
+            lines = (json.loads(line, parse_constant=_refuse) for line in text)
+            head = next(lines)
             channels = tuple(Channel.model_validate(channel) for channel in head["channels"])
             edges: dict[str, list[Edge]] = {channel.id: [] for channel in channels}
-            failures: dict[str, str] = {}
-            for line in lines:
-                number, before_ns, after_ns, value, *reason = json.loads(line)
-                name = channels[number].id
-                if value is None:
-                    failures[name] = str(reason[0])
-                else:
-                    edges[name].append(Edge(before_ns, after_ns, value))
+            lost: dict[str, list[tuple[int, str]]] = {}
+            for name, found, failed in _TOLD_BY[head["format"]](lines, channels):
+                edges[name] += found
+                if failed:
+                    lost.setdefault(name, []).extend(failed)
+        # A channel that several calls read lies in several tables.
+        for found in edges.values():
+            found.sort(key=itemgetter(0))
+        for failed in lost.values():
+            failed.sort(key=itemgetter(0))
     except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, StopIteration) as error:
         raise SensorError(
             f"The raw edges {path} cannot be read: {error}.",
             remedy="Run the trial again to record them anew.",
         ) from error
-    return Samples(channels, edges, failures)
+    return Samples(
+        channels=channels,
+        edges=edges,
+        failures={name: failed[-1][1] for name, failed in lost.items()},
+        failed_ns={name: [before_ns for before_ns, _ in failed] for name, failed in lost.items()},
+    )
+
+
+Told = Iterator[tuple[str, list[Edge], list[tuple[int, str]]]]
+
+
+def _by_column(blocks: Iterable[Any], channels: Sequence[Channel]) -> Told:
+    for block in blocks:
+        for number, before_ns, after_ns, values, failed in rows(block, len(channels)):
+            yield channels[number].id, list(map(Edge, before_ns, after_ns, values)), failed
+
+
+def _by_reading(lines: Iterable[Any], channels: Sequence[Channel]) -> Told:
+    for number, before_ns, after_ns, value, *reason in lines:
+        name = channels[number].id
+        if value is None:
+            yield name, [], [(before_ns, str(reason[0]))]
+        else:
+            yield name, [Edge(before_ns, after_ns, value)], []
+
+
+_TOLD_BY = {FORMAT: _by_column, BY_READING: _by_reading}
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no reading")

@@ -24,7 +24,7 @@ from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
 from llem.domain.row import Row
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
-from llem.sensors.samples import PART, Samples, read_samples
+from llem.sensors.samples import ENDING, PART, Samples, read_samples
 from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
 from llem.study.integrity import sha256_of
@@ -113,7 +113,7 @@ class TrialAttempt:
         self._deadline = deadline
         stem = f"{state.trial}_a{self._number}"
         self._log = bench.folder.logs / f"{stem}.log"
-        self._samples = bench.folder.samples / f"{stem}.jsonl.gz"
+        self._samples = bench.folder.samples / f"{stem}{ENDING}"
         self._recording = False
         self._unrecorded: str | None = None
         self._phase: Phase = "start"

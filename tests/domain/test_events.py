@@ -135,7 +135,7 @@ def every_event(make):
             **about,
             result_file="r.json",
             result_sha256=make.sha,
-            samples_file="s.jsonl.gz",
+            samples_file="s.json.gz",
             samples_sha256=make.sha,
             headline=make.headline(),
         ),

@@ -116,7 +116,7 @@ def wait_for(condition):
 
 
 def test_what_is_read_between_start_and_stop_lies_in_the_file(record, tmp_path):
-    running, file = record(0.002), tmp_path / "s.jsonl.gz"
+    running, file = record(0.002), tmp_path / "s.json.gz"
     begun_ns = time.monotonic_ns()
     running.send(StartRecording(file=str(file)))
     assert running.reply() == Started()
@@ -134,7 +134,7 @@ def test_what_is_read_between_start_and_stop_lies_in_the_file(record, tmp_path):
 
 
 def test_the_first_edge_is_taken_before_it_says_started_and_the_last_before_it_says_stopped(record, tmp_path):
-    running, file = record(3600.0), tmp_path / "s.jsonl.gz"
+    running, file = record(3600.0), tmp_path / "s.json.gz"
     running.send(StartRecording(file=str(file)))
     running.reply()
     started_ns = time.monotonic_ns()

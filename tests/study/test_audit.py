@@ -37,13 +37,13 @@ def pristine(make, tmp_path_factory):
             seq, head = journal.head
             result = json.dumps({"trial": trial, "journal_seq": seq, "journal_hash": head}).encode()
             (folder.results / f"{trial}.json").write_bytes(result)
-            (folder.samples / f"{trial}_a1.jsonl.gz").write_bytes(b"edges of " + trial.encode())
+            (folder.samples / f"{trial}_a1.json.gz").write_bytes(b"edges of " + trial.encode())
             journal.append(
                 ExperimentCompleted(
                     **about,
                     result_file=f"{trial}.json",
                     result_sha256=sha256_of(result),
-                    samples_file=f"{trial}_a1.jsonl.gz",
+                    samples_file=f"{trial}_a1.json.gz",
                     samples_sha256=sha256_of(b"edges of " + trial.encode()),
                     headline=make.headline(),
                 )
@@ -169,7 +169,7 @@ def test_a_forged_row_that_is_no_event_is_found_and_not_tripped_over(study, data
     assert "event 10" in dict(found_in(study))
 
 
-@pytest.mark.parametrize("place", ["results/e0_c1.json", "samples/e1_c1_a1.jsonl.gz"])
+@pytest.mark.parametrize("place", ["results/e0_c1.json", "samples/e1_c1_a1.json.gz"])
 @pytest.mark.parametrize("damage", ["altered", "missing", "emptied", "a folder"])
 def test_a_file_that_is_not_as_it_was_recorded_is_found(study, place, damage):
     path = study.root / place
@@ -273,8 +273,8 @@ class TestFilesThatNobodyNames:
 
     def test_a_result_without_its_event_is_an_orphan(self, study):
         (study.results / "stray.json").write_text("{}")
-        (study.samples / "stray.jsonl.gz").write_text("")
-        assert [path.name for path in orphans(study, self.fold(study))] == ["stray.json", "stray.jsonl.gz"]
+        (study.samples / "stray.json.gz").write_text("")
+        assert [path.name for path in orphans(study, self.fold(study))] == ["stray.json", "stray.json.gz"]
 
     def test_a_named_file_is_no_orphan(self, study):
         assert orphans(study, self.fold(study)) == []
@@ -297,7 +297,7 @@ class TestFilesThatNobodyNames:
 
     def test_unfinished_files_of_a_session_that_died_are_dropped_and_no_others(self, study):
         kept = {path for path in study.root.rglob("*") if path.is_file()}
-        (study.samples / "e0_c1_a2.jsonl.gz.part").write_bytes(b"")
+        (study.samples / "e0_c1_a2.json.gz.part").write_bytes(b"")
         (study.results / ".e0_c1.json.part").write_bytes(b"")
         drop_torn_files(study)
         assert {path for path in study.root.rglob("*") if path.is_file()} == kept

@@ -23,7 +23,7 @@ def test_a_recorder_that_will_not_start_is_not_tried_at_every_trial(tmp_path):
         ]
         for trial in range(5):
             with pytest.raises(SensorError):
-                recorders.begin(tmp_path / f"{trial}.jsonl.gz")
+                recorders.begin(tmp_path / f"{trial}.json.gz")
         assert len(tries) == MAX_FAILED_STARTS
 
 

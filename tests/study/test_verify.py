@@ -98,7 +98,7 @@ class Maker:
     def result(self, folder: StudyFolder, state: TrialState, trial: Made, row: Row, study: Any) -> tuple[Tree, Tree]:
         """Return the trees of a result and its headline, as an attempt makes them."""
         measured: Measured = self.make.measured(devices=trial.devices, **trial.measured)
-        name = None if trial.unrecorded else f"{state.trial}_a1.jsonl.gz"
+        name = None if trial.unrecorded else f"{state.trial}_a1.json.gz"
         sha256 = None if name is None else self.samples(folder.samples / name, trial)
         samples = None if name is None else read_samples(folder.samples / name)
         config = study.configs[state.index]
@@ -260,7 +260,7 @@ ALTERED: dict[str, tuple[Change, str]] = {
     "the study": (replaced("study_name", by="huge"), "study_name"),
     "the machine": (replaced("host", "cpu", by="a better processor"), "host.cpu"),
     "the devices": (replaced("devices", by=[{"id": "GPU-1", "name": "H100", "facts": {}}]), "devices"),
-    "the samples": (replaced("samples_file", by="e0_c1_a1.jsonl.gz"), "samples_file"),
+    "the samples": (replaced("samples_file", by="e0_c1_a1.json.gz"), "samples_file"),
 }
 
 
@@ -361,9 +361,10 @@ def test_edges_that_were_altered_with_their_hash_give_other_figures(maker: Maker
     completed = next(row for row in rows if row.kind == "experiment_completed")
     path = folder.samples / completed.payload()["samples_file"]
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    for line in lines[1:]:
-        if line[0] == 0 and line[3] is not None:
-            line[3] *= 1.01
+    for block in lines[1:]:
+        for number, column in zip(block["channels"], block["values"], strict=True):
+            if number == 0 and "unit" in column:
+                column["unit"] *= 1.01
     forged_samples(path, lines)
     found = {(finding.where, finding.field) for finding in verify(folder).findings}
     assert (f"samples/{path.name}", None) in found, "its hash is not the recorded one"
@@ -371,7 +372,7 @@ def test_edges_that_were_altered_with_their_hash_give_other_figures(maker: Maker
     assert (f"event {completed.seq}", "headline.energy_total_j") in found
 
 
-@pytest.mark.parametrize("part", ["results/e0_c1.json", "samples/e0_c1_a1.jsonl.gz"])
+@pytest.mark.parametrize("part", ["results/e0_c1.json", "samples/e0_c1_a1.json.gz"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"{}", b"[" * 100_000, gzip.compress(b"[]")])
 def test_a_file_that_is_missing_or_garbled_is_one_finding(
     maker: Maker, tmp_path: Path, part: str, content: bytes | None
@@ -518,8 +519,8 @@ class TestOneTrial:
         lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
         for _ in range(data.draw(st.integers(1, 4))):
             number = data.draw(st.integers(0, len(lines) - 1))
-            if data.draw(st.booleans()) and isinstance(lines[number], list) and lines[number]:
-                lines[number][data.draw(st.integers(0, len(lines[number]) - 1))] = data.draw(self.ANYTHING)
+            if data.draw(st.booleans()) and isinstance(lines[number], dict) and lines[number]:
+                lines[number][data.draw(st.sampled_from(sorted(lines[number])))] = data.draw(self.ANYTHING)
             else:
                 lines[number] = data.draw(self.ANYTHING)
         forged_samples(path, lines)
