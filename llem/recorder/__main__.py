@@ -1,5 +1,6 @@
 """``python -P -m llem.recorder PARENT SENSOR…``: started by the parent; commands on stdin, replies on stdout."""
 
+import gc
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     commands = os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     sensors, report = open_sensors(names, SENSORS)
+    gc.freeze()  # else each full collection looks at every loaded library, and delays readings
     Recorder(sensors.values(), report, commands, replies).run()
 
 

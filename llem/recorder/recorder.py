@@ -22,7 +22,7 @@ from llem.domain.recording import (
 )
 from llem.domain.result import RecorderCost
 from llem.domain.sensing import SensorReport, UnavailableSensor
-from llem.sensors.base import Sensor, SensorFactory, Thermometer
+from llem.sensors.base import Paced, Sensor, SensorFactory, Steady, Thermometer
 from llem.sensors.samples import SampleWriter
 
 
@@ -62,18 +62,18 @@ class Recorder:
         self, sensors: Iterable[Sensor], report: SensorReport, commands: BinaryIO, replies: BinaryIO
     ) -> None:
         self._sensors = list(sensors)
+        self._paced = [sensor if isinstance(sensor, Paced) else Steady(sensor) for sensor in self._sensors]
         self._report = report
         self._commands = commands
         self._replies = replies
         self._writer: SampleWriter | None = None
-        self._due: dict[int, float] = {}
         self._began = (0.0, 0.0)
         self._failure = "nothing was being recorded"
 
     def run(self) -> None:
         """Serve until the commands end."""
         self._reply(Ready(report=self._report))
-        with selectors.DefaultSelector() as selector:
+        with selectors.SelectSelector() as selector:  # epoll would round the time to wait up to milliseconds
             selector.register(self._commands, selectors.EVENT_READ)
             while True:
                 if selector.select(self._wait_s()):
@@ -111,14 +111,14 @@ class Recorder:
             self._writer.abandon()
         self._writer = SampleWriter(path, self._report.channels)
         self._began = (time.process_time(), time.monotonic())
-        self._take(self._sensors)
+        self._take_all(self._writer)
         self._reply(Started())
 
     def _stop(self) -> None:
         if self._writer is None:
             self._reply(RecorderFailed(reason=self._failure))
             return
-        self._take(self._sensors)
+        self._take_all(self._writer)
         writer, self._writer = self._writer, None
         cpu, wall = self._began
         sha256 = writer.finish()
@@ -132,24 +132,25 @@ class Recorder:
 
     def _wait_s(self) -> float | None:
         """Return how long until a sensor is due; None while nothing is recorded."""
-        if self._writer is None or not self._sensors:
+        if self._writer is None or not self._paced:
             return None
-        return max(0.0, min(self._due.values()) - time.monotonic())
+        due_ns = min(sensor.due_ns() for sensor in self._paced)
+        return max(0, due_ns - time.monotonic_ns()) / 1e9
 
     def _take_due(self) -> None:
         if self._writer is None:
             return
-        now = time.monotonic()
+        now_ns = time.monotonic_ns()
         try:
-            self._take([sensor for sensor in self._sensors if self._due[id(sensor)] <= now])
+            for sensor in self._paced:
+                if sensor.due_ns() <= now_ns:
+                    self._writer.write(sensor.read_due())
         except OSError as error:
             self._give_up(error)
 
-    def _take(self, sensors: Iterable[Sensor]) -> None:
-        assert self._writer is not None
-        for sensor in sensors:
-            self._writer.write(sensor.read())
-            self._due[id(sensor)] = time.monotonic() + sensor.period_s
+    def _take_all(self, writer: SampleWriter) -> None:
+        for sensor in self._paced:
+            writer.write(sensor.read())
 
     def _reply(self, reply: BaseModel) -> None:
         self._replies.write(reply.model_dump_json().encode() + b"\n")

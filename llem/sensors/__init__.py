@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from llem.sensors.base import Sensor, SensorFactory, Thermometer
+from llem.sensors.base import Paced, Sensor, SensorFactory, Thermometer
 from llem.sensors.codecarbon import CodeCarbonSensor
 from llem.sensors.nvml import NvmlSensor
 from llem.sensors.rapl import RaplSensor
@@ -28,4 +28,4 @@ def automatic_sensors() -> list[str]:
     return [name for name in SENSORS if name not in EXTRAS or find_spec(EXTRAS[name]) is not None]
 
 
-__all__ = ["SENSORS", "Sensor", "SensorFactory", "Thermometer", "automatic_sensors"]
+__all__ = ["SENSORS", "Paced", "Sensor", "SensorFactory", "Thermometer", "automatic_sensors"]

@@ -1,5 +1,6 @@
 """The port of a sensor: what it measures, and one way to read it."""
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -25,13 +26,45 @@ class Sensor(Protocol):
     channels: tuple[Channel, ...]
     devices: tuple[Device, ...]
     period_s: float
-    """How often to read it, in seconds."""
+    """How often to read it, in seconds, where it is not ``Paced``."""
 
     def read(self) -> list[Reading]:
         """Return one reading per channel, taken now."""
 
     def close(self) -> None:
         """Give back what the sensor holds."""
+
+
+@runtime_checkable
+class Paced(Sensor, Protocol):
+    """A sensor that says itself when it wants to be read, and reads only what is due then."""
+
+    def due_ns(self) -> int:
+        """Return when it is to be read next, in monotonic nanoseconds."""
+
+    def read_due(self) -> list[Reading]:
+        """Return a reading of each channel that is due now; none where it was asked early."""
+
+
+class Steady:
+    """A sensor that is read at its own constant pace."""
+
+    def __init__(self, sensor: Sensor) -> None:
+        self._sensor = sensor
+        self._period_ns = round(sensor.period_s * 1e9)
+        self._due_ns = 0
+
+    def due_ns(self) -> int:
+        """Return when it is to be read next: a period after it was read."""
+        return self._due_ns
+
+    def read(self) -> list[Reading]:
+        """Return one reading per channel."""
+        readings = self._sensor.read()
+        self._due_ns = time.monotonic_ns() + self._period_ns
+        return readings
+
+    read_due = read
 
 
 @runtime_checkable

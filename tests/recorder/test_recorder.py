@@ -55,6 +55,24 @@ class WarmSensor(FakeSensor):
         return [known, Temperature(device=f"{self.channels[0].id}/mute", temperature_c=None, reason="Not Supported")]
 
 
+class PacedSensor(FakeSensor):
+    """Wants to be read five times, 2 ms apart, and then not again."""
+
+    due_taken = 0
+    read_ns = 0
+
+    def due_ns(self):
+        return self.read_ns + (2_000_000 if self.due_taken < 5 else 3600 * 10**9)
+
+    def read(self):
+        self.read_ns = time.monotonic_ns()
+        return super().read()
+
+    def read_due(self):
+        self.due_taken += 1
+        return self.read()
+
+
 class Running:
     """A recorder in a thread of its own, at the other end of real pipes."""
 
@@ -150,6 +168,17 @@ def test_each_sensor_is_read_at_its_own_pace(record, tmp_path):
     running.reply()
     wait_for(lambda: running.sensors[0].taken >= 20)
     assert running.sensors[1].taken == 1
+
+
+def test_a_sensor_with_a_pace_of_its_own_is_read_when_it_wants_to_be(record, tmp_path):
+    running, file = record(3600.0, kind=PacedSensor), tmp_path / "s"
+    running.send(StartRecording(file=str(file)))
+    running.reply()
+    wait_for(lambda: running.sensors[0].due_taken >= 5)
+    time.sleep(0.02)
+    running.send(StopRecording())
+    assert running.reply().cost.edges == len(read_samples(file).edges["fake/0"]) == 7
+    assert running.sensors[0].due_taken == 5
 
 
 def test_nothing_is_read_while_nothing_is_recorded(record, tmp_path):
