@@ -145,7 +145,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=300, help="a row of the sensor in Python; 0 leaves it out")
     parser.add_argument("--device-trials", type=int, default=200, help="a row of the simulated NVML; 0 leaves it out")
-    parser.add_argument("--read-every", type=float, default=0.05, help="how often llem reads, in seconds")
+    pace = "llem reads the sensor this often, in seconds; without it, at its recorder's own pace"
+    parser.add_argument("--read-every", type=float, help=pace)
     parser.add_argument("--json", type=Path, help="write the tables to this file")
     arguments = parser.parse_args()
     rows = []
@@ -157,7 +158,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=2))
 
 
-def compared(trials: int, read_every_s: float) -> list[dict[str, object]]:
+def compared(trials: int, read_every_s: float | None) -> list[dict[str, object]]:
     """Print and return what llem and other tools measure on the same simulated device."""
     with tempfile.TemporaryDirectory(prefix="llem-accuracy-") as folder:
         bench = Bench(Path(folder))
@@ -172,7 +173,7 @@ def compared(trials: int, read_every_s: float) -> list[dict[str, object]]:
     return add.rows
 
 
-def simulated(trials: int, read_every_s: float) -> list[dict[str, object]]:
+def simulated(trials: int, read_every_s: float | None) -> list[dict[str, object]]:
     """Print and return what llem's estimators make of a sensor in pure Python."""
     with table("sensor in Python", trials, read_every_s, (RAW, *NAMES, *STATED)) as add:
         for name, flaws in SENSORS.items():
@@ -235,8 +236,9 @@ class Table:
 
 
 @contextmanager
-def table(device: str, trials: int, read_every_s: float, columns: tuple[str, ...]) -> Iterator[Table]:
-    print(f"{device}, read every {read_every_s * 1000:g} ms, {trials} trials a row; p95 of |error| in %\n")
+def table(device: str, trials: int, read_every_s: float | None, columns: tuple[str, ...]) -> Iterator[Table]:
+    pace = "at the recorder's pace" if read_every_s is None else f"every {read_every_s * 1000:g} ms"
+    print(f"{device}, read {pace}, {trials} trials a row; p95 of |error| in %\n")
     print(f"{'sensor':<36} {'window':>7} " + " ".join(f"{name:>{width(name)}}" for name in columns))
     yield Table(device, columns)
     print()

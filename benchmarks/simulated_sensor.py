@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from llem.domain.edges import Bounds, Edge
+from llem.sensors.pace import TickPredictor
 
 IDLE_W, WORK_W = 80.0, 300.0
 
@@ -75,6 +76,10 @@ class Meter:
     noise_w: float = 0.0
     quantum: float = 1e-3
 
+    def updates_until(self, at_s: float) -> int:
+        """Return the number of the update that a reading at this moment shows."""
+        return max(0, math.floor((at_s - self.latency_s - self.phase_s) / self.period_s))
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -103,7 +108,7 @@ class Trial:
         return self.cache[kind]
 
     def _index(self, at_s: float) -> int:
-        return max(0, math.floor((at_s - self.meter.latency_s - self.meter.phase_s) / self.meter.period_s))
+        return self.meter.updates_until(at_s)
 
     def _published(self, kind: str) -> list[float]:
         meter, random_ = self.meter, random.Random(f"{self.seed} {kind}")
@@ -125,7 +130,7 @@ def trial(
     window_s: float = 1.0,
     *,
     guard_s: float = 0.7,
-    read_every_s: float = 0.05,
+    read_every_s: float | None = 0.05,
     decay_s: float = 0.0,
     idle_w: float = IDLE_W,
     work_w: float = WORK_W,
@@ -135,7 +140,8 @@ def trial(
 ) -> Trial:
     """Return a window of work between idle guards, after other work (as a warm-up) and before other work.
 
-    The seed moves the work against the sensor and the readings against both.
+    The seed moves the work against the sensor and the readings against both. Where ``read_every_s`` is None, the
+    recorder's own pace says when the sensor is read.
     """
     random_ = random.Random(seed)
     meter = replace(Meter(phase_s=random_.random() * 0.1), **flaws)  # type: ignore[arg-type]
@@ -154,13 +160,29 @@ def trial(
             (guard_end, work_w, 0.0),
         ]
     )
+    polls = _paced(meter, end, random_) if read_every_s is None else _steady(read_every_s, end, random_)
+    bounds = Bounds(*(round(moment * 1e9) for moment in (guard_start, t0, t1, guard_end)))
+    return Trial(load, bounds, meter, tuple(polls), seed)
+
+
+def _steady(read_every_s: float, end_s: float, random_: random.Random) -> list[tuple[float, float]]:
     polls, at = [], random_.random() * read_every_s
-    while at < end:
+    while at < end_s:
         call_s = 0.0001 + random_.expovariate(1 / 0.0001)
         polls.append((at, at + call_s))
         at += call_s + read_every_s + random_.expovariate(1 / 0.0002)
-    bounds = Bounds(*(round(moment * 1e9) for moment in (guard_start, t0, t1, guard_end)))
-    return Trial(load, bounds, meter, tuple(polls), seed)
+    return polls
+
+
+def _paced(meter: Meter, end_s: float, random_: random.Random) -> list[tuple[float, float]]:
+    predictor, polls, at = TickPredictor(), [], random_.random() * 0.02
+    while at < end_s:
+        call_s = 0.0001 + random_.expovariate(1 / 0.0001)
+        polls.append((at, at + call_s))
+        shown = float(meter.updates_until(at + call_s / 2))
+        predictor.read(round(at * 1e9), round((at + call_s) * 1e9), shown)
+        at = max(predictor.due_ns / 1e9, at + call_s) + random_.expovariate(1 / 0.0002)
+    return polls
 
 
 def stalled(edges: Sequence[Edge], start_ns: int, length_s: float = 0.3) -> list[Edge]:

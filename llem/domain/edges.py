@@ -8,7 +8,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ FEWEST_TICKS = 3
 MOST_TICKS_COMPARED = 160
 NEAR = 40
 CONTINUOUS_SHARE = 0.9
+BASE_QUANTILE = 0.9
 
 
 class Edge(NamedTuple):
@@ -154,10 +155,11 @@ def ticks(
 
     A counter that is read more often than it moves ticks somewhere between two readings. Counters tick regularly,
     so each reading also narrows when every other tick was: the times are φ + p·n with integers n, and (p, φ) is
-    the middle of what all readings allow. Steps across a stall of the recorder, more than 1.5 reading intervals
-    wide, are left out: more than one tick may hide in them. A counter that moves at nine of ten readings is taken
-    to move all the time: its values are those of the readings' moments, older by at most ``updates_every_s``
-    (where that is not known: by one reading interval).
+    the middle of what all readings allow. Readings may come in bursts around the ticks; each step is as sharp as
+    the two readings around it, and the interval between the others is the *base* interval. Steps across a stall of
+    the recorder, more than 1.5 base intervals wide, are left out: more than one tick may hide in them. A counter
+    that moves at nine of ten readings is taken to move all the time: its values are those of the readings' moments,
+    older by at most ``updates_every_s`` (where that is not known: by one base interval).
 
     Args:
         edges: Readings in joules, in time order.
@@ -169,28 +171,40 @@ def ticks(
         return moved
     if len(moved) < FEWEST_TICKS:
         return Unmeasured(f"the counter moved {len(moved)} times: fewer than {FEWEST_TICKS}")
-    read_every_ns = median(right.middle_ns - left.middle_ns for left, right in pairwise(edges))
+    base_ns = _base_interval_ns(edges)
     if len(moved) >= CONTINUOUS_SHARE * (len(edges) - 1):
-        return _continuous(moved, read_every_ns, updates_every_s)
-    runs = _runs(moved, 1.5 * read_every_ns)
+        return _continuous(moved, base_ns, updates_every_s)
+    runs = _runs(moved, 1.5 * base_ns)
     if not runs:
         return Unmeasured("the readings have too many gaps to tell when the counter moved")
-    return _regular(runs)
+    return _regular(runs, base_ns / 1e9)
 
 
-def _continuous(moved: Sequence[Step], read_every_ns: float, updates_every_s: float | None) -> Ticks | Unmeasured:
+def _base_interval_ns(edges: Sequence[Edge]) -> float:
+    """Return the interval of the readings that are not in a burst.
+
+    Half of the time lies in intervals of this length or less: bursts are most of the readings, not of the time. A
+    long gap may be most of the time, but not one in ten of the intervals.
+    """
+    lengths = sorted(right.middle_ns - left.middle_ns for left, right in pairwise(edges))
+    until = list(accumulate(lengths))
+    of_time = lengths[bisect_left(until, until[-1] / 2)]
+    return min(of_time, lengths[int(BASE_QUANTILE * (len(lengths) - 1))])
+
+
+def _continuous(moved: Sequence[Step], base_ns: float, updates_every_s: float | None) -> Ticks | Unmeasured:
     """Return the readings themselves as ticks; those whose call took more than a quarter of an interval left out."""
-    used = [step for step in moved if step.call_ns <= read_every_ns / 4]
+    used = [step for step in moved if step.call_ns <= base_ns / 4]
     if len(used) < FEWEST_TICKS:
         return Unmeasured("the calls that read the sensor were too slow to tell when its counter moved")
-    age_s = read_every_ns / 1e9 if updates_every_s is None else updates_every_s
+    age_s = base_ns / 1e9 if updates_every_s is None else updates_every_s
     origin_ns = used[0].latest_ns
     call_s = median(step.call_ns for step in used) / 1e9
     return Ticks(
         times_s=tuple((step.latest_ns - step.call_ns // 2 - origin_ns) / 1e9 for step in used),
         totals_j=tuple(step.total_j for step in used),
         origin_ns=origin_ns,
-        period_s=read_every_ns / 1e9,
+        period_s=base_ns / 1e9,
         sd_phase_s=0.0,
         sd_rate=0.0,
         sd_each_s=math.hypot(age_s, call_s) / math.sqrt(12),
@@ -208,27 +222,19 @@ def _runs(moved: Sequence[Step], widest_ns: float) -> list[list[Step]]:
     return [run for run in runs if len(run) >= FEWEST_TICKS]
 
 
-def _regular(runs: Sequence[Sequence[Step]]) -> Ticks | Unmeasured:
+def _regular(runs: Sequence[Sequence[Step]], base_s: float) -> Ticks | Unmeasured:
     """Return ticks at φ + p·n; where no (p, φ) fits every step, the steps are taken as jittering."""
     sharp = [step for run in runs for step in run]
     origin_ns = sharp[0].earliest_ns
     brackets = [_Bracket((s.earliest_ns - origin_ns) / 1e9, (s.latest_ns - origin_ns) / 1e9, 0) for s in sharp]
-    counted = _numbered(brackets, [len(run) for run in runs])
+    counted = _numbered(brackets, [len(run) for run in runs], base_s)
     if isinstance(counted, Unmeasured):
         return counted
     chosen = _spread(counted)
-    jitter_s, width_s = 0.0, median(bracket.high_s - bracket.low_s for bracket in counted)
-    while True:
-        lowest, highest = _periods(chosen, jitter_s)
-        if lowest <= highest:
-            break
-        jitter_s += width_s / 16
-        if jitter_s > 2 * width_s:
-            return Unmeasured("the counter does not tick regularly")
-    if jitter_s:
-        # The least jitter leaves one (p, φ) only, as if both were known without doubt.
-        jitter_s += width_s / 16
-        lowest, highest = _periods(chosen, jitter_s)
+    jitter_s = _jitter_s(chosen, base_s)
+    if jitter_s is None:
+        return Unmeasured("the counter does not tick regularly")
+    lowest, highest = _periods(chosen, jitter_s)
     period_s = (lowest + highest) / 2
     if period_s <= 0:
         return Unmeasured("the readings of the counter span no time")
@@ -245,11 +251,30 @@ def _regular(runs: Sequence[Sequence[Step]]) -> Ticks | Unmeasured:
     )
 
 
-def _numbered(brackets: Sequence[_Bracket], lengths: Sequence[int]) -> list[_Bracket] | Unmeasured:
+def _jitter_s(brackets: Sequence[_Bracket], base_s: float) -> float | None:
+    """Return by how much each tick may stray so that one (p, φ) fits all; None beyond two base intervals.
+
+    It is found to a sixteenth of the brackets' median width, w. One sixteenth more is added, since the least jitter
+    leaves one (p, φ) only, as if both were known without doubt.
+    """
+    if _agree(brackets):
+        return 0.0
+    step_s = median(bracket.high_s - bracket.low_s for bracket in brackets) / 16
+    too_few, enough = 0, math.ceil(2 * base_s / step_s)
+    if not _agree(brackets, enough * step_s):
+        return None
+    while enough - too_few > 1:
+        steps_tried = (too_few + enough) // 2
+        too_few, enough = (too_few, steps_tried) if _agree(brackets, steps_tried * step_s) else (steps_tried, enough)
+    return (enough + 1) * step_s
+
+
+def _numbered(brackets: Sequence[_Bracket], lengths: Sequence[int], base_s: float) -> list[_Bracket] | Unmeasured:
     """Return the brackets with the numbers of their ticks.
 
     Inside a run each step is the next tick. Across a stall the count of hidden ticks is the one for which the runs
-    around it agree on a period and a phase; where two counts do, or none does, nothing tells.
+    around it agree on a period and a phase; where two counts do, or none does, nothing tells. Where none does by the
+    brackets as they are, ticks may stray by more than a burst is wide: then all are taken as wide as a base interval.
     """
     counted: list[_Bracket] = []
     start = 0
@@ -258,12 +283,7 @@ def _numbered(brackets: Sequence[_Bracket], lengths: Sequence[int]) -> list[_Bra
         start += length
         if counted:
             before, after = counted[-NEAR:], run[:NEAR]
-            periods = _periods(before, 0.0) if len(before) > len(after) else _periods(after, 0.0)
-            if sum(periods) <= 0:
-                return Unmeasured("the readings of the counter span no time")
-            guess = round((after[0].middle_s - before[-1].middle_s) * 2 / sum(periods))
-            tried = [before[-1].number + count for count in range(max(guess - 2, 1), guess + 3)]
-            fitting = [number for number in tried if _agree([*before, *_moved(after, number)])]
+            fitting = _fitting(before, after) or _fitting(_blunt(before, base_s), _blunt(after, base_s))
             if len(fitting) != 1:
                 return Unmeasured("a gap in the readings hides how often the counter ticked")
             run = _moved(run, fitting[0])
@@ -271,12 +291,31 @@ def _numbered(brackets: Sequence[_Bracket], lengths: Sequence[int]) -> list[_Bra
     return counted
 
 
+def _fitting(before: Sequence[_Bracket], after: Sequence[_Bracket]) -> list[int]:
+    """Return each number of the first tick of ``after`` with which all ticks agree on a period and a phase."""
+    period_s = sum(_periods(before if len(before) > len(after) else after, 0.0)) / 2
+    if period_s <= 0:
+        return []
+    guess = round((after[0].middle_s - before[-1].middle_s) / period_s)
+    tried = [before[-1].number + count for count in range(max(guess - 2, 1), guess + 3)]
+    return [number for number in tried if _agree([*before, *_moved(after, number)])]
+
+
+def _blunt(brackets: Sequence[_Bracket], width_s: float) -> list[_Bracket]:
+    """Return the brackets, each at least so wide."""
+    short_s = [max(width_s - (bracket.high_s - bracket.low_s), 0.0) / 2 for bracket in brackets]
+    return [
+        bracket._replace(low_s=bracket.low_s - short, high_s=bracket.high_s + short)
+        for bracket, short in zip(brackets, short_s, strict=True)
+    ]
+
+
 def _moved(run: Sequence[_Bracket], first: int) -> list[_Bracket]:
     return [bracket._replace(number=bracket.number + first) for bracket in run]
 
 
-def _agree(brackets: Sequence[_Bracket]) -> bool:
-    lowest, highest = _periods(brackets, 0.0)
+def _agree(brackets: Sequence[_Bracket], jitter_s: float = 0.0) -> bool:
+    lowest, highest = _periods(brackets, jitter_s)
     return lowest <= highest
 
 
