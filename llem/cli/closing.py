@@ -7,7 +7,7 @@ from pathlib import Path
 from llem.cli.console import table_console
 from llem.cli.results import print_results
 from llem.cli.screen import silence_broken_streams
-from llem.cli.words import next_step
+from llem.cli.words import invalid_text, next_step
 from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result
 from llem.study.session import Ending
@@ -21,6 +21,9 @@ def close_session(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
         _show_results(ending, fold, root, as_json=as_json)
         if ending.error is not None:
             print(f"error: {ending.error}", file=sys.stderr)
+        invalid = invalid_text(fold)
+        if invalid is not None:
+            print(invalid, file=sys.stderr)
         print(next_step(ending.reason, fold, root), file=sys.stderr)
     except OSError:
         silence_broken_streams()  # nobody looks any more; the exit code tells all the same

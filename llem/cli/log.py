@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem.cli.words import counted, duration_text, row_json
+from llem.cli.words import baseline_text, counted, duration_text, row_json
 from llem.domain.errors import InputError
 from llem.domain.events import CURRENT_VERSION, BaselineMeasured, GapWaited, SensorsChecked
 from llem.domain.row import Row
@@ -160,17 +160,6 @@ _WORDS: dict[str, Callable[[Row], str]] = {
     "sensors_checked": _check_text,
     "baseline_measured": _baseline_text,
 }
-
-
-def baseline_text(baseline: BaselineMeasured) -> str:
-    """Return what a baseline found: ``first: nvml/0 22.4 ± 0.3 W``."""
-    powers = [
-        f"{power.channel} unknown ({power.reason})"
-        if power.power_w is None
-        else f"{power.channel} {power.power_w:.4g}{'' if power.u_w is None else f' ± {power.u_w:.2g}'} W"
-        for power in baseline.powers
-    ]
-    return f"{baseline.why}: {', '.join(powers) or 'no channel measures energy'}"
 
 
 def gap_text(gap: GapWaited) -> str:

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llem.cli.screen import silence_broken_streams
-from llem.cli.words import duration_text, headline_text, printable, row_json
+from llem.cli.words import baseline_text, duration_text, headline_text, printable, row_json
+from llem.domain.events import BaselineMeasured
 from llem.domain.identity import summary_text
 from llem.domain.messages import ProgressMessage
 from llem.domain.result import Headline
@@ -42,6 +43,9 @@ class Display(Protocol):
 
     def idle(self, idle: Idle) -> None:
         """The session stands idle."""
+
+    def measuring_baseline(self, why: str, left_s: float) -> None:
+        """The session measures the bare devices, for so long still."""
 
     def tick(self) -> None:
         """Time passed."""
@@ -78,6 +82,10 @@ class StudyObserver:
     def idle(self, idle: Idle) -> None:
         """Show what the session waits for."""
         self._show(lambda display: display.idle(idle))
+
+    def measuring_baseline(self, why: str, left_s: float) -> None:
+        """Show that the bare devices are being measured."""
+        self._show(lambda display: display.measuring_baseline(why, left_s))
 
     def warn(self, text: str) -> None:
         """Show a warning."""
@@ -137,12 +145,15 @@ class PlainDisplay:
     def __init__(self) -> None:
         self._clock = Clock()
         self._idle_before: str | None = None
+        self._baseline_left_s = 0.0
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
-        """Show the start of a session and the end of each trial."""
+        """Show the start of a session, what its baselines found, and the end of each trial."""
         self._clock.saw(row)
         if row.kind == "session_started":
             self.say(session_line(fold))
+        elif row.kind == "baseline_measured":
+            self.say(baseline_line(row))
         elif row.kind in ENDINGS and row.trial:
             self.say(f"{trial_line(fold, fold.trials[row.trial])}  [{self._clock.text(fold)}]")
 
@@ -158,6 +169,12 @@ class PlainDisplay:
         if idle.trial != self._idle_before:
             self._idle_before = idle.trial
             self.say(idle_text(idle))
+
+    def measuring_baseline(self, why: str, left_s: float) -> None:
+        """Show the beginning of a baseline."""
+        if left_s > self._baseline_left_s:
+            self.say(measuring_text(why, left_s))
+        self._baseline_left_s = left_s
 
     def tick(self) -> None:
         """Nothing moves."""
@@ -191,6 +208,9 @@ class LiveDisplay:
         self._clock.saw(row)
         if row.kind == "session_started":
             self.say(session_line(fold))
+        elif row.kind == "baseline_measured":
+            self.say(baseline_line(row))
+            self._doing = ""
         elif row.kind in ENDINGS and row.trial:
             self.say(trial_line(fold, fold.trials[row.trial]))
             self._doing, self._fraction = "", None
@@ -210,6 +230,10 @@ class LiveDisplay:
     def idle(self, idle: Idle) -> None:
         """Count the gap down."""
         self._doing, self._fraction = idle_text(idle), None
+
+    def measuring_baseline(self, why: str, left_s: float) -> None:
+        """Count the baseline down."""
+        self._doing, self._fraction = measuring_text(why, left_s), None
 
     def tick(self) -> None:
         """Redraw."""
@@ -263,6 +287,17 @@ def idle_text(idle: Idle) -> str:
         return f"idle before the next trial, {left} left"
     now = "unknown" if idle.temperature_c is None else f"{idle.temperature_c:g} °C"
     return f"cooling to {idle.planned.cool_to_c:g} °C, now {now}, at most {left}"
+
+
+def measuring_text(why: str, left_s: float) -> str:
+    """Return why the bare devices are measured, and how long that takes."""
+    return f"measuring the idle power of the bare devices ({why}), {duration_text(left_s)} left"
+
+
+def baseline_line(row: Row) -> str:
+    """Return what a baseline found."""
+    event = row.event()
+    return f"baseline, {printable(baseline_text(event))}" if isinstance(event, BaselineMeasured) else ""
 
 
 def _trial_name(state: TrialState) -> str:

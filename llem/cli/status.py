@@ -12,7 +12,7 @@ from rich.text import Text
 from llem.cli.console import table_console
 from llem.cli.reading import read_fold
 from llem.cli.results import print_results
-from llem.cli.words import counted, next_step, printable
+from llem.cli.words import counted, invalid_text, next_step, printable
 from llem.domain.events.session import SessionEnd
 from llem.domain.manifest import StudyManifest
 from llem.domain.study_result import StudyResult
@@ -55,6 +55,9 @@ def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = Fals
         print(f"A session runs it now. Watch it: llem study log {folder} --follow", file=sys.stderr)
     else:
         reason: SessionEnd = "finished" if view.fold.finished else "interrupted"
+        invalid = invalid_text(view.fold)
+        if invalid is not None:
+            print(invalid, file=sys.stderr)
         print(next_step(reason, view.fold, folder), file=sys.stderr)
     return 0
 

@@ -52,8 +52,10 @@ def _show(found: Verification) -> None:
             f"this llem recomputes {found.arithmetic}: not recomputed"
         )
     verdict = "nothing found wrong" if not found.findings else f"{len(found.findings)} FOUND WRONG"
+    baselines = f"{counted(found.baselines, 'baseline')} and " if found.baselines else ""
     print(
-        f"{found.events:,} events chained, {found.recomputed:,} of {counted(found.completed, 'result')} recomputed, "
+        f"{found.events:,} events chained, {baselines}{found.recomputed:,} of "
+        f"{counted(found.completed + found.kept, 'result')} recomputed, "
         f"{found.figures:,} figures compared, {found.anchors:,} anchors agree: {verdict}"
     )
 

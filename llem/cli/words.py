@@ -3,16 +3,17 @@
 import json
 import math
 import shlex
+from collections import Counter
 from pathlib import Path
 
 from llem.domain.carbon import CarbonFactor, Emissions
 from llem.domain.comparisons import Comparison
-from llem.domain.events.session import SessionEnd
+from llem.domain.events.session import BaselineMeasured, SessionEnd
 from llem.domain.result import Headline
 from llem.domain.row import Row
 from llem.domain.sensing import Provenance
 from llem.domain.statistics import EnergyMean, MeanWithInterval
-from llem.projections.manifest import ManifestFold
+from llem.projections.manifest import ManifestFold, runs_again
 
 MODELLED_MARK = "~"
 LEGEND = (
@@ -118,6 +119,17 @@ def headline_text(headline: Headline) -> str:
     return f"{energy}  {headline.output_tokens_per_s:,.1f} tokens/s{invalid}"
 
 
+def baseline_text(baseline: BaselineMeasured) -> str:
+    """Return what a baseline found: ``first: nvml/0 22.4 ± 0.3 W``."""
+    powers = [
+        f"{power.channel} unknown ({power.reason})"
+        if power.power_w is None
+        else f"{power.channel} {power.power_w:.4g}{'' if power.u_w is None else f' ± {power.u_w:.2g}'} W"
+        for power in baseline.powers
+    ]
+    return f"{baseline.why}: {', '.join(powers) or 'no channel measures energy'}"
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration as people say it: ``48 s``, ``3:05 min``, ``2:03:40 h``."""
     whole = round(seconds)
@@ -137,7 +149,8 @@ def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
     """Return the last line of a session: what to type next."""
     folder = shlex.quote(str(root))
     if reason != "finished":
-        left = len(fold.trials) - fold.count("completed")
+        again = sum(runs_again(fold, state) for state in fold.trials.values())
+        left = len(fold.trials) - fold.count("completed") + again
         return f"{left} of {len(fold.trials)} trials left. Go on with: llem study resume {folder}"
     unhappy = fold.count("failed") + fold.count("skipped")
     if unhappy:
@@ -147,6 +160,17 @@ def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
         )
     done = "The one trial" if len(fold.trials) == 1 else f"All {len(fold.trials)} trials"
     return f"{done} completed. Audit: llem study log {folder} --verify"
+
+
+def invalid_text(fold: ManifestFold) -> str | None:
+    """Return how many trials no mean stands on, and why; None where every completed trial is valid."""
+    invalid = [state for state in fold.trials.values() if state.invalid]
+    if not invalid:
+        return None
+    codes = Counter(code for state in invalid for code in state.invalid)
+    told = ", ".join(f"{printable(code, 60)} {number} ×" for code, number in codes.items())
+    verb = "is" if len(invalid) == 1 else "are"
+    return f"{len(invalid)} of {counted(len(fold.trials), 'trial')} {verb} invalid and in no mean: {told}"
 
 
 def row_json(row: Row) -> str:

@@ -190,5 +190,10 @@ def result_filename(stem: str, cycle: int) -> str:
     return f"{stem}_c{cycle}.json"
 
 
+def rerun_filename(first: str, attempt: int) -> str:
+    """Return the name of a later result of the same trial; ``first`` is that of its first one, which is kept."""
+    return f"{first.removesuffix('.json')}_a{attempt}.json"
+
+
 def _file_safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip(".-")[:80] or "x"

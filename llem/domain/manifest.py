@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, JsonValue
+from pydantic import AwareDatetime, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from llem.domain.model import Value
 from llem.domain.result import Headline
@@ -29,6 +29,8 @@ class ExperimentManifestEntry(Value):
         completed_at: End of the last attempt.
         attempts: Attempts so far.
         headline: Figures of the completed attempt.
+        invalid_results: Spoiled results of earlier attempts: kept, and in no figure. Left out where it is 0,
+            so that manifests from before it are written the same again.
     """
 
     trial: str
@@ -43,6 +45,12 @@ class ExperimentManifestEntry(Value):
     completed_at: AwareDatetime | None = None
     attempts: int = 0
     headline: Headline | None = None
+    invalid_results: int = 0
+
+    @model_serializer(mode="wrap")
+    def _without_absent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        written: dict[str, JsonValue] = dump(self)
+        return {name: value for name, value in written.items() if value or name != "invalid_results"}
 
 
 class StudyManifest(Value):

@@ -460,6 +460,10 @@ class ExperimentResult(Value):
         journal_hash: … and its hash: an anchor outside the journal, which a lost tail cannot follow.
         arithmetic: Number of the arithmetic that made the figures; files that do not say it were made by the first.
         unrecorded: Why nothing was recorded, where ``samples_file`` is None.
+        order_index: The trial's place in the plan's order, from 0; None in earlier files, as the next three.
+        seed: Seed of that order.
+        baseline_seq: The event with the bare idle power that the figures use; None where they use none.
+        check_seq: The event with the sensor check that they use; None where they use none.
         validity: What makes the figures unfit for averages; empty is valid.
         warnings: What a reader must know.
     """
@@ -490,6 +494,10 @@ class ExperimentResult(Value):
     samples_file: str | None
     samples_sha256: str | None
     unrecorded: str | None = None
+    order_index: int | None = None
+    seed: int | None = None
+    baseline_seq: int | None = None
+    check_seq: int | None = None
     arithmetic: int = 1
     validity: tuple[Finding, ...]
     warnings: tuple[Finding, ...]

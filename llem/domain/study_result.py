@@ -8,19 +8,23 @@ from llem.domain.model import Value
 from llem.domain.sensing import Provenance
 from llem.domain.statistics import EnergyMean, MeanWithInterval
 
-STUDY_RESULT_SCHEMA_VERSION = 1
+STUDY_RESULT_SCHEMA_VERSION = 2
 
 
 class InvalidCycle(Value):
-    """A completed cycle that is in no figure.
+    """A result that is in no figure.
 
     Attributes:
         cycle: The cycle, from 1.
         codes: Its validity codes: why it is out.
+        attempt: The attempt that gave it.
+        ran_again: Whether the trial ran again after it; another result may stand for the cycle.
     """
 
     cycle: int
     codes: tuple[str, ...]
+    attempt: int
+    ran_again: bool = False
 
 
 class ExperimentSummary(Value):
@@ -32,7 +36,7 @@ class ExperimentSummary(Value):
         cycles: Cycles that were planned.
         n_valid: Cycles that the figures stand on.
         n_invalid: Completed cycles that a validity code keeps out of every mean.
-        invalid_cycles: Which these are, with their codes.
+        invalid_cycles: Which these are, with their codes; and each spoiled result after which a trial ran again.
         provenance: Where the energy comes from; ``none`` where it is unknown or cycles differ.
         boundary: What the energy covers.
         energy_per_output_token_j: ΣE / Σ output tokens, with the interval of the per-cycle values.

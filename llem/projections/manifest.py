@@ -1,18 +1,31 @@
 """The fold of a study's events into its manifest."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from llem.domain.errors import JournalError
 from llem.domain.events import CURRENT_VERSION, require_known
-from llem.domain.identity import result_filename
+from llem.domain.identity import rerun_filename, result_filename
 from llem.domain.manifest import StudyManifest, StudyStatus, TrialStatus
 from llem.domain.order import in_cycles
 from llem.domain.row import Row
+from llem.domain.validity import RERUN_CODES
 
 Payload = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResult:
+    """A result after which its trial ran again: it was spoiled, is kept, and stands for nothing."""
+
+    attempt: int
+    result_file: str
+    result_sha256: str
+    samples_file: str | None
+    samples_sha256: str | None
+    headline: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -38,6 +51,22 @@ class TrialState:
     headline: dict[str, Any] | None = None
     entered: Row | None = None
     """The event of the phase that it is in."""
+    superseded: tuple[KeptResult, ...] = ()
+    """Its spoiled results, the first one first."""
+
+    @property
+    def invalid(self) -> tuple[str, ...]:
+        """Return the codes for which its result is in no figure; empty where it is valid, or has none."""
+        return tuple((self.headline or {}).get("invalid", ()))
+
+    @property
+    def invalid_results(self) -> int:
+        """Return how many spoiled results of it are kept beside the one that stands."""
+        return len(self.superseded)
+
+    def result_name(self, attempt: int) -> str:
+        """Return the name of the result file of an attempt: that of a kept one is never used again."""
+        return rerun_filename(self.planned_file, attempt) if self.superseded else self.planned_file
 
     @property
     def phase(self) -> str | None:
@@ -58,6 +87,8 @@ class ManifestFold:
     study: Payload | None = None
     experiments: list[Payload] = field(default_factory=list)
     trials: dict[str, TrialState] = field(default_factory=dict)
+    samples: dict[str, str] = field(default_factory=dict)
+    """Raw edges that belong to no trial, baselines and sensor checks: file → SHA-256."""
     started_at: str | None = None
     completed_at: str | None = None
     session: int = 0
@@ -162,6 +193,19 @@ _KEPT_OF_PLAN = ("index", "label", "config_hash", "config_summary", "result_stem
 _COUNTED: tuple[TrialStatus, ...] = ("pending", "running", "completed", "failed", "interrupted", "skipped")
 
 
+def runs_again(fold: ManifestFold, state: TrialState, codes: Collection[str] = RERUN_CODES) -> bool:
+    """Return whether a trial's result was spoiled by what may be gone next time, and may be made once more.
+
+    Args:
+        fold: The study.
+        state: The trial.
+        codes: What may be gone next time.
+    """
+    allowed = (fold.study or {}).get("reruns", 0)
+    spoiled = any(code in codes for code in state.invalid)
+    return state.status == "completed" and spoiled and state.invalid_results < allowed
+
+
 def trial_id(label: str, cycle: int) -> str:
     """Return the name of a trial: the experiment's label and the cycle."""
     return f"{label}_c{cycle}"
@@ -196,7 +240,8 @@ def _study_extended(fold: ManifestFold, row: Row) -> None:
 
 def _extended(data: Payload) -> Payload:
     kept = {key: data[key] for key in ("study_design_hash", "cycles", "limits")}
-    return {**kept, "carbon": data.get("carbon")}  # journals of before carbon do not have it
+    kept["carbon"] = data.get("carbon")  # journals of before carbon do not have it
+    return kept if data.get("reruns") is None else {**kept, "reruns": data["reruns"]}
 
 
 def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) -> None:
@@ -227,11 +272,39 @@ def _study_completed(fold: ManifestFold, row: Row) -> None:
     fold.finished, fold.completed_at = True, row.recorded_at
 
 
+def _session_samples(fold: ManifestFold, row: Row) -> None:
+    data = row.payload()
+    if data["samples_file"] is not None:
+        fold.samples[data["samples_file"]] = data["samples_sha256"]
+
+
 def _running(fold: ManifestFold, row: Row) -> None:
     state = _trial(fold, row)
+    _supersede(state)
     state.status, state.attempts = "running", max(state.attempts, row.attempt or 0)
     state.started_at, state.completed_at, state.entered = row.recorded_at, None, None
     state.error_type = state.error_message = None
+
+
+def _supersede(state: TrialState) -> None:
+    """Keep the result of a trial that runs again although it has one."""
+    if state.result_file is None or state.result_sha256 is None or state.headline is None:
+        return
+    kept = KeptResult(
+        attempt=state.attempts,
+        result_file=state.result_file,
+        result_sha256=state.result_sha256,
+        samples_file=state.samples_file,
+        samples_sha256=state.samples_sha256,
+        headline=state.headline,
+    )
+    state.superseded = (*state.superseded, kept)
+    _forget_result(state)
+
+
+def _forget_result(state: TrialState) -> None:
+    state.result_file = state.result_sha256 = state.headline = None
+    state.samples_file = state.samples_sha256 = None
 
 
 def _phase_entered(fold: ManifestFold, row: Row) -> None:
@@ -262,8 +335,8 @@ def _skipped(fold: ManifestFold, row: Row) -> None:
 def _rejected(fold: ManifestFold, row: Row) -> None:
     data = row.payload()
     state = _trial(fold, row)
-    state.result_file = state.result_sha256 = state.headline = state.completed_at = None
-    state.samples_file = state.samples_sha256 = None
+    _forget_result(state)
+    state.completed_at = None
     state.status, state.error_type = "pending", "ResultRejected"
     state.error_message = f"{data['file']}: {data['reason']}"
 
@@ -283,6 +356,8 @@ _STEPS: dict[str, Callable[[ManifestFold, Row], None]] = {
     "study_extended": _study_extended,
     "experiment_planned": _experiment_planned,
     "session_started": _session_started,
+    "sensors_checked": _session_samples,
+    "baseline_measured": _session_samples,
     "session_ended": _session_ended,
     "study_completed": _study_completed,
     "experiment_running": _running,

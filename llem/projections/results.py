@@ -1,6 +1,6 @@
 """From a study's trials to what it found: figures over cycles with their spread, and comparisons."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -104,15 +104,14 @@ def _summary(experiment: _Experiment, factor: CarbonFactor | None) -> Experiment
     }
     if factor is not None:  # a study that declares no carbon lacks nothing
         figures["carbon"] = _carbon(factor, energy["energy_per_output_token_j"], energies, source)
-    invalid = {cycle: headline.invalid for cycle, headline in experiment.done.items() if headline.invalid}
     return ExperimentSummary.model_validate(
         {
             "config_hash": first.config_hash,
             "config_summary": first.config_summary,
             "cycles": len(experiment.states),
             "n_valid": len(valid),
-            "n_invalid": len(invalid),
-            "invalid_cycles": tuple(InvalidCycle(cycle=cycle, codes=codes) for cycle, codes in invalid.items()),
+            "n_invalid": len(experiment.done) - len(valid),
+            "invalid_cycles": tuple(one for state in experiment.states for one in _invalid(state)),
             "provenance": source.provenance,
             "boundary": source.boundary,
             "energy_reason": source.reason,
@@ -120,6 +119,15 @@ def _summary(experiment: _Experiment, factor: CarbonFactor | None) -> Experiment
             "unknown": {name: _reason(name, source, valid) for name, figure in figures.items() if figure is None},
         }
     )
+
+
+def _invalid(state: TrialState) -> Iterator[InvalidCycle]:
+    """Yield the results of a trial that are in no figure, the first one first."""
+    for kept in state.superseded:
+        codes = Headline.model_validate(kept.headline).invalid
+        yield InvalidCycle(cycle=state.cycle, codes=codes, attempt=kept.attempt, ran_again=True)
+    if state.invalid:
+        yield InvalidCycle(cycle=state.cycle, codes=state.invalid, attempt=state.attempts)
 
 
 def _source(valid: list[Headline]) -> _Source:

@@ -24,9 +24,10 @@ from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
 from llem.domain.row import Row
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
-from llem.sensors.samples import ENDING, PART, Samples, read_samples
+from llem.sensors.samples import PART, Samples, read_samples
 from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
+from llem.study.grounds import Grounds
 from llem.study.integrity import sha256_of
 from llem.study.launcher import Attempt, Exit, Fault, Launcher
 from llem.study.recorders import Recorders
@@ -81,6 +82,7 @@ class Bench:
         watcher: Looks on.
         stagger: Segments that the windows need for a sensor's sake; None where they need none.
         least_guard_s: What guards need for a sensor's sake, in seconds.
+        places: Each trial's place in the order of the plan, from 0.
     """
 
     folder: StudyFolder
@@ -92,6 +94,7 @@ class Bench:
     recorders: Recorders
     signals: EndingSignals
     watcher: Watcher
+    places: dict[str, int]
     stagger: Stagger | None = None
     least_guard_s: float = 0.0
 
@@ -102,25 +105,28 @@ class TrialAttempt:
     Args:
         bench: What the session's attempts share.
         state: Where the trial stands before this attempt.
+        grounds: What its figures stand on beside its own readings.
         deadline: When the session must be over, on ``time.monotonic()``; None for no such limit.
     """
 
-    def __init__(self, bench: Bench, state: TrialState, *, deadline: float | None) -> None:
+    def __init__(self, bench: Bench, state: TrialState, grounds: Grounds, *, deadline: float | None) -> None:
         self._bench = bench
         self._state = state
         self._planned = bench.experiments[state.index]
+        self._grounds = grounds
+        self._made: ExperimentResult | None = None
         self._number = state.attempts + 1
         self._deadline = deadline
         stem = f"{state.trial}_a{self._number}"
         self._log = bench.folder.logs / f"{stem}.log"
-        self._samples = bench.folder.samples / f"{stem}{ENDING}"
+        self._samples = bench.folder.samples_of(stem)
         self._recording = False
         self._unrecorded: str | None = None
         self._phase: Phase = "start"
         self._settled = False
 
-    def run(self) -> None:
-        """Run the attempt to its terminal event.
+    def run(self) -> ExperimentResult | None:
+        """Run the attempt to its terminal event, and return its result; None where it has none.
 
         Raises:
             SessionInterrupted: An ending signal came; the attempt is recorded as interrupted.
@@ -141,6 +147,7 @@ class TrialAttempt:
             if not self._settled and not isinstance(error, JournalError):
                 self._interrupt(_reason(error))
             raise
+        return self._made
 
     def _work(self) -> None:
         """Start the worker and follow it to the terminal event; no process of it is left afterwards."""
@@ -226,7 +233,7 @@ class TrialAttempt:
             result, headline = self._evaluated(measured)
         except (ArithmeticError, ValueError) as error:
             return Fault("ImplausibleResult", f"no figures can be made of what the worker measured: {error}")
-        name = self._state.planned_file
+        name = self._state.result_name(self._number)
         data = result.model_dump_json(indent=2).encode() + b"\n"
         try:
             write_durably(self._bench.folder.results / name, data)
@@ -246,6 +253,7 @@ class TrialAttempt:
                 headline=headline,
             )
         )
+        self._made = result
         return None
 
     def _evaluated(self, measured: Measured) -> tuple[ExperimentResult, Headline]:
@@ -256,7 +264,14 @@ class TrialAttempt:
             ValueError: The figures are none that a result can hold.
         """
         stopped, samples = self._finish_recording()
-        evaluation = evaluated(self._planned.config, measured, samples, self._unrecorded)
+        evaluation = evaluated(
+            self._planned.config,
+            measured,
+            samples,
+            self._unrecorded,
+            check=self._grounds.check,
+            bare=self._grounds.bare,
+        )
         return self._result(measured, evaluation, stopped), evaluation.headline(measured)
 
     def _result(self, measured: Measured, evaluation: Evaluation, stopped: Stopped | None) -> ExperimentResult:
@@ -288,6 +303,10 @@ class TrialAttempt:
             samples_file=self._samples.name if stopped else None,
             samples_sha256=stopped.sha256 if stopped else None,
             unrecorded=self._unrecorded,
+            order_index=bench.places[self._state.trial],
+            seed=bench.study.seed,
+            baseline_seq=self._grounds.baseline_seq,
+            check_seq=self._grounds.check_seq,
             arithmetic=ARITHMETIC,
             validity=evaluation.validity,
             warnings=evaluation.warnings,

@@ -11,7 +11,7 @@ from llem.domain.row import GENESIS, Row
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
 from llem.study.folder import StudyFolder
-from llem.study.integrity import ORPHANS, trial_file_problems
+from llem.study.integrity import ORPHANS, kept_file_problems, trial_file_problems
 
 
 class AuditFinding(Value):
@@ -84,7 +84,8 @@ def audit(folder: StudyFolder, saw: Saw | None = None) -> Audit:
     findings += lost
     done = [state for state in fold.trials.values() if state.status == "completed"]
     spoiled = [trial_file_problems(folder, state) for state in done]
-    findings += [AuditFinding(where=file, found=found) for problems in spoiled for file, found in problems]
+    spoiled_files = [problem for problems in spoiled for problem in problems] + kept_file_problems(folder, fold)
+    findings += [AuditFinding(where=file, found=found) for file, found in spoiled_files]
     return Audit(
         events=len(hashes),
         results=sum(not problems for problems in spoiled),

@@ -134,6 +134,7 @@ def _energy(
     """Return the joules of one cycle at the mean power of earlier windows, their provenance, or why unknown."""
     if not every:
         return None, "none", "no power is known before a trial has run: give earlier studies with --from"
+    every = [cost for cost in every if not cost.headline.invalid]
     with_energy = [cost.headline for cost in every if cost.headline.energy_total_j is not None]
     sources = {(headline.provenance, headline.boundary) for headline in with_energy}
     overall_w = _power_w(every)
@@ -150,7 +151,7 @@ def _power_w(costs: Iterable[TrialCost]) -> float | None:
     powers = [
         cost.headline.energy_total_j / cost.headline.duration_s
         for cost in costs
-        if cost.headline.energy_total_j is not None and cost.headline.duration_s > 0
+        if cost.headline.energy_total_j is not None and cost.headline.duration_s > 0 and not cost.headline.invalid
     ]
     return fmean(powers) if powers else None
 

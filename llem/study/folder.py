@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llem.domain.errors import StudyError
 from llem.journal.durable import sync_folder, write_durably
+from llem.sensors.samples import ENDING
 
 PARTS = ("results", "samples", "logs")
 
@@ -51,6 +52,10 @@ class StudyFolder:
     def samples(self) -> Path:
         """Return the folder of raw edges."""
         return self.root / "samples"
+
+    def samples_of(self, stem: str) -> Path:
+        """Return the file of raw edges that is called ``stem``, without its ending."""
+        return self.samples / f"{stem}{ENDING}"
 
     @property
     def logs(self) -> Path:

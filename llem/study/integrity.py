@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import KeptResult, ManifestFold, TrialState
 from llem.study.folder import StudyFolder
 
 ORPHANS = "orphans"
@@ -30,12 +30,23 @@ def file_problem(path: Path, sha256: str) -> str | None:
     return None if found == sha256 else "the file was altered: its SHA-256 is not the recorded one"
 
 
-def trial_file_problems(folder: StudyFolder, state: TrialState) -> list[tuple[str, str]]:
-    """Return (file below the study folder, what is wrong with it) for the files of a completed trial."""
+def trial_file_problems(folder: StudyFolder, state: TrialState | KeptResult) -> list[tuple[str, str]]:
+    """Return (file below the study folder, what is wrong with it) for the files of a result."""
     named = (
         (folder.results, state.result_file, state.result_sha256),
         (folder.samples, state.samples_file, state.samples_sha256),
     )
+    return _problems(named)
+
+
+def kept_file_problems(folder: StudyFolder, fold: ManifestFold) -> list[tuple[str, str]]:
+    """Return the same for what stands for no trial: spoiled results that were kept, baselines and sensor checks."""
+    kept = [result for state in fold.trials.values() for result in state.superseded]
+    of_trials = [problem for result in kept for problem in trial_file_problems(folder, result)]
+    return of_trials + _problems((folder.samples, name, sha256) for name, sha256 in fold.samples.items())
+
+
+def _problems(named: Iterable[tuple[Path, str | None, str | None]]) -> list[tuple[str, str]]:
     problems = []
     for place, name, sha256 in named:
         if name is not None and sha256 is not None:
@@ -53,10 +64,15 @@ def drop_torn_files(folder: StudyFolder) -> None:
 
 
 def orphans(folder: StudyFolder, fold: ManifestFold) -> list[Path]:
-    """Return the files in ``results/`` and ``samples/`` that no completed trial names."""
+    """Return the files in ``results/`` and ``samples/`` that nothing in the journal names any more."""
+    kept = [result for state in fold.trials.values() for result in state.superseded]
+    named = {folder.samples / name for name in fold.samples}
     done = [state for state in fold.trials.values() if state.status == "completed"]
-    named = {folder.results / str(state.result_file) for state in done}
-    named |= {folder.samples / str(state.samples_file) for state in done if state.samples_file}
+    results: list[TrialState | KeptResult] = [*done, *kept]
+    for result in results:
+        named.add(folder.results / str(result.result_file))
+        if result.samples_file:
+            named.add(folder.samples / result.samples_file)
     return [path for path in _files(folder) if path not in named]
 
 

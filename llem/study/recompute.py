@@ -1,12 +1,13 @@
-"""One completed trial's result against its raw edges and against the journal."""
+"""A result, or a baseline, against its raw edges and against the journal."""
 
 import json
 from dataclasses import dataclass, fields
 
 from pydantic import JsonValue, ValidationError
 
+from llem.domain.baseline import bare_powers
 from llem.domain.errors import SensorError
-from llem.domain.events import SessionStarted
+from llem.domain.events import BaselineMeasured, ExperimentCompleted, SessionStarted, StudyPlanned
 from llem.domain.figures import Evaluation
 from llem.domain.model import Value
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
@@ -17,6 +18,7 @@ from llem.sensors.samples import read_samples
 from llem.study.differences import differences
 from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
+from llem.study.grounds import Grounds
 
 EVALUATED = frozenset(part.name for part in fields(Evaluation))
 """What of a result is recomputed; the rest of it was measured, or is told by the journal."""
@@ -44,27 +46,38 @@ class Discrepancy(Value):
 
 
 @dataclass(frozen=True)
-class CompletedTrial:
-    """What the journal says of a completed trial.
+class RecordedResult:
+    """What the journal says of a result, and of the trial that it is of.
 
     Attributes:
-        state: Where it stands.
+        state: Where the trial stands.
+        place: The trial's place in the order of the plan, from 0.
         config: Its configuration, as it was planned.
-        study_name: The study.
-        completing: Its completing event.
-        session: The start of the session that completed it; None where the journal has none.
+        study: The plan.
+        completing: The event that names the result.
+        session: The start of the session that made it; None where the journal has none.
+        grounds: What it stands on beside its own readings.
     """
 
     state: TrialState
+    place: int
     config: ExperimentConfig
-    study_name: str
+    study: StudyPlanned
     completing: Row
     session: SessionStarted | None
+    grounds: Grounds
+
+    @property
+    def event(self) -> ExperimentCompleted:
+        """Return the event that names the result."""
+        event = self.completing.event()
+        assert isinstance(event, ExperimentCompleted)
+        return event
 
 
 @dataclass(frozen=True)
 class Recomputation:
-    """What became of the recomputation of one trial.
+    """What became of the recomputation of one result.
 
     Attributes:
         findings: What differs or cannot be read.
@@ -77,30 +90,48 @@ class Recomputation:
     arithmetic: int | None = None
 
 
-def recompute(folder: StudyFolder, trial: CompletedTrial) -> Recomputation:
-    """Compare a trial's result file with the journal and with what its raw edges give."""
-    where = f"{folder.results.name}/{trial.state.result_file}"
+def recompute(folder: StudyFolder, recorded: RecordedResult) -> Recomputation:
+    """Compare a result file with the journal and with what its raw edges give."""
+    event = recorded.event
+    where = f"{folder.results.name}/{event.result_file}"
     try:
-        content = (folder.results / str(trial.state.result_file)).read_bytes()
+        content = (folder.results / event.result_file).read_bytes()
         result = ExperimentResult.model_validate_json(content, strict=True)
     except (OSError, ValueError) as error:
         return Recomputation([Discrepancy(where=where, found=f"it cannot be read as a result: {_reason(error)}")])
-    findings = _differing(where, "the journal says", result, _as_journalled(result, trial))
+    findings = _differing(where, "the journal says", result, _as_journalled(result, recorded, event))
     arithmetic = result.arithmetic
     if arithmetic != ARITHMETIC:
         return Recomputation(findings, arithmetic=arithmetic)
     try:
-        evaluation = _evaluated(folder, trial, result)
+        evaluation = _evaluated(folder, recorded, event, result)
     except SensorError as error:
-        at = f"{folder.samples.name}/{trial.state.samples_file}"
+        at = f"{folder.samples.name}/{event.samples_file}"
         return Recomputation([*findings, Discrepancy(where=at, found=error.message)], arithmetic=arithmetic)
     except NO_FIGURES as error:
         none = Discrepancy(where=where, found=f"no figures can be made of its raw edges: {_reason(error)}")
         return Recomputation([*findings, none], arithmetic=arithmetic)
     again = result.model_copy(update={name: getattr(evaluation, name) for name in EVALUATED})
     findings += _differing(where, "recomputed", result, again)
-    findings += _headline_findings(trial, evaluation.headline(result.measured))
+    findings += _headline_findings(recorded, event, evaluation.headline(result.measured))
     return Recomputation(findings, done=True, arithmetic=arithmetic)
+
+
+def recompute_baseline(folder: StudyFolder, seq: int, baseline: BaselineMeasured) -> Recomputation:
+    """Compare the powers in a baseline's event with what its raw edges give."""
+    if baseline.samples_file is None:
+        return Recomputation([])  # nothing was recorded, and the event says why
+    at = f"{folder.samples.name}/{baseline.samples_file}"
+    try:
+        held = read_samples(folder.samples / baseline.samples_file)
+        powers = bare_powers(held.channels, held.edges, held.failures, baseline.start_ns, baseline.end_ns)
+    except SensorError as error:
+        return Recomputation([Discrepancy(where=at, found=error.message)])
+    except NO_FIGURES as error:
+        return Recomputation([Discrepancy(where=at, found=f"no powers can be made of it: {_reason(error)}")])
+    again = baseline.model_copy(update={"powers": powers})
+    stands, expected = ({"powers": one.model_dump(mode="json")["powers"]} for one in (baseline, again))
+    return Recomputation(differing(f"event {seq}", "recomputed", stands, expected), done=True)
 
 
 def differing(where: str, source: str, stands: JsonValue, expected: JsonValue) -> list[Discrepancy]:
@@ -128,36 +159,47 @@ def _differing(where: str, source: str, stands: ExperimentResult, expected: Expe
     return differing(where, source, stands.model_dump(mode="json"), expected.model_dump(mode="json"))
 
 
-def _as_journalled(result: ExperimentResult, trial: CompletedTrial) -> ExperimentResult:
+def _as_journalled(
+    result: ExperimentResult, recorded: RecordedResult, event: ExperimentCompleted
+) -> ExperimentResult:
     """Return the result with all that the journal, too, says of it, as the journal says it."""
-    state, session = trial.state, trial.session
+    state, session, grounds = recorded.state, recorded.session, recorded.grounds
     told = {
-        "study_name": trial.study_name,
+        "study_name": recorded.study.study_name,
         "trial": state.trial,
-        "attempt": trial.completing.attempt,
-        "session": trial.completing.session,
+        "attempt": event.attempt,
+        "session": recorded.completing.session,
         "cycle": state.cycle,
+        # Earlier files do not have these two.
+        "order_index": None if result.order_index is None else recorded.place,
+        "seed": None if result.seed is None else recorded.study.seed,
+        "baseline_seq": grounds.baseline_seq,
+        "check_seq": grounds.check_seq,
         "config_hash": state.config_hash,
-        "config": trial.config,
+        "config": recorded.config,
         "host": session.host if session else result.host,
         "devices": session.sensors.devices if session else result.devices,
-        "samples_file": state.samples_file,
-        "samples_sha256": state.samples_sha256,
+        "samples_file": event.samples_file,
+        "samples_sha256": event.samples_sha256,
     }
     return result.model_copy(update=told)
 
 
-def _evaluated(folder: StudyFolder, trial: CompletedTrial, result: ExperimentResult) -> Evaluation:
-    name = trial.state.samples_file
-    samples = None if name is None else read_samples(folder.samples / name)
-    return evaluated(trial.config, result.measured, samples, result.unrecorded)
+def _evaluated(
+    folder: StudyFolder, recorded: RecordedResult, event: ExperimentCompleted, result: ExperimentResult
+) -> Evaluation:
+    samples = None if event.samples_file is None else read_samples(folder.samples / event.samples_file)
+    grounds = recorded.grounds
+    return evaluated(
+        recorded.config, result.measured, samples, result.unrecorded, check=grounds.check, bare=grounds.bare
+    )
 
 
-def _headline_findings(trial: CompletedTrial, headline: Headline) -> list[Discrepancy]:
+def _headline_findings(recorded: RecordedResult, event: ExperimentCompleted, headline: Headline) -> list[Discrepancy]:
     """Compare the figures that the journal has; an earlier llem stored fewer of them, which is no difference."""
-    stands = Headline.model_validate(trial.state.headline).model_dump(mode="json")
+    stands = event.headline.model_dump(mode="json")
     again = {name: value for name, value in headline.model_dump(mode="json").items() if name in stands}
-    where = f"event {trial.completing.seq}"
+    where = f"event {recorded.completing.seq}"
     return differing(where, "recomputed", {"headline": stands}, {"headline": again})
 
 

@@ -2,11 +2,12 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
+from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
 from llem.journal.reader import no_plan, open_reader
@@ -16,12 +17,12 @@ from llem.study.audit import anchor_findings, anchors_of, checked
 from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
 from llem.study.host import boot_id, require_linux
-from llem.study.integrity import trial_file_problems
+from llem.study.integrity import kept_file_problems, trial_file_problems
 from llem.study.launcher import Launcher, LocalLauncher
 from llem.study.plan import StudyPlan
 from llem.study.recorders import StartRecorder
 from llem.study.recording import RecorderClient
-from llem.study.session import Command, Ending, Observer, Session
+from llem.study.session import Ending, Observer, Session
 
 MakeObserver = Callable[[StudyFolder, ManifestFold], Observer]
 MakeLauncher = Callable[[str], Launcher]
@@ -35,6 +36,7 @@ def start_study(
     now: Callable[[], datetime] = utc_now,
     make_launcher: MakeLauncher = LocalLauncher,
     start_recorder: StartRecorder = RecorderClient,
+    rerun_codes: Collection[str] = RERUN_CODES,
 ) -> Ending:
     """Create the folder of a planned study, record its plan, and run it.
 
@@ -45,6 +47,7 @@ def start_study(
         now: The clock that names the folder, in UTC.
         make_launcher: Makes the launcher for a study.
         start_recorder: Starts the recorder.
+        rerun_codes: What a trial runs again for, as ``Session`` takes it.
 
     Raises:
         StudyError: The folder cannot be created; nothing was run.
@@ -55,7 +58,17 @@ def start_study(
     keep_study_files(folder, plan.sources)
     with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
         fold = ManifestFold().apply_all(journal.append_all([plan.study, *plan.experiments]))
-        return _run(folder, journal, fold, "run", observe, make_launcher, start_recorder, retry_failed=True)
+        session = Session(
+            folder,
+            journal,
+            fold,
+            command="run",
+            launcher=make_launcher(str(folder.root.resolve())),
+            observer=observe(folder, fold),
+            start_recorder=start_recorder,
+            rerun_codes=rerun_codes,
+        )
+        return _run(session, journal)
 
 
 def resume_study(
@@ -66,6 +79,7 @@ def resume_study(
     revision: Revision | None = None,
     make_launcher: MakeLauncher = LocalLauncher,
     start_recorder: StartRecorder = RecorderClient,
+    rerun_codes: Collection[str] = RERUN_CODES,
 ) -> Ending:
     """Run what is left of the study in ``root``. Its journal is all that this needs.
 
@@ -78,6 +92,7 @@ def resume_study(
         revision: A study file to compare with, and perhaps to extend the study by.
         make_launcher: Makes the launcher for a study.
         start_recorder: Starts the recorder.
+        rerun_codes: What a trial runs again for, as ``Session`` takes it.
 
     Raises:
         InputError: ``root`` is no study, or the revision differs from it and is no extension.
@@ -103,9 +118,18 @@ def resume_study(
                 keep_study_files(folder, extension.sources, revision=extension.number)
                 for row in journal.append_all(extension.events):
                     fold.apply(row)
-            return _run(
-                folder, journal, fold, "resume", observe, make_launcher, start_recorder, retry_failed=retry_failed
+            session = Session(
+                folder,
+                journal,
+                fold,
+                command="resume",
+                launcher=make_launcher(str(folder.root.resolve())),
+                observer=observe(folder, fold),
+                retry_failed=retry_failed,
+                start_recorder=start_recorder,
+                rerun_codes=rerun_codes,
             )
+            return _run(session, journal)
 
 
 def _compared(folder: StudyFolder, revision: Revision) -> Extension | None:
@@ -117,27 +141,7 @@ def _compared(folder: StudyFolder, revision: Revision) -> Extension | None:
     return revision.against(folder.root, plan)
 
 
-def _run(
-    folder: StudyFolder,
-    journal: Journal,
-    fold: ManifestFold,
-    command: Command,
-    observe: MakeObserver,
-    make_launcher: MakeLauncher,
-    start_recorder: StartRecorder,
-    *,
-    retry_failed: bool,
-) -> Ending:
-    session = Session(
-        folder,
-        journal,
-        fold,
-        command=command,
-        launcher=make_launcher(str(folder.root.resolve())),
-        observer=observe(folder, fold),
-        retry_failed=retry_failed,
-        start_recorder=start_recorder,
-    )
+def _run(session: Session, journal: Journal) -> Ending:
     ending = session.run()
     if ending.reason == "finished":
         journal.seal()
@@ -152,7 +156,8 @@ def _sound_fold(folder: StudyFolder, journal: Journal) -> ManifestFold:
         fold.apply(row)
         hashes.append(row.hash)
     spoiled = {file for state in fold.trials.values() for file, _ in trial_file_problems(folder, state)}
-    # What an altered result remembers counts for nothing: its trial runs again.
+    spoiled |= {file for file, _ in kept_file_problems(folder, fold)}
+    # What an altered result remembers counts for nothing: its trial runs again, or it is in no figure anyway.
     anchors = [anchor for anchor in anchors_of(folder) if anchor.file not in spoiled]
     lost = anchor_findings(anchors, hashes)
     if lost:

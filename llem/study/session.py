@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -18,16 +19,27 @@ from llem.domain.events.session import SessionEnd
 from llem.domain.host import host_drift
 from llem.domain.manifest import TrialStatus
 from llem.domain.row import Row
+from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold, TrialState, runs_again
 from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS, automatic_sensors
 from llem.study.attempt import Bench, TrialAttempt, Watcher
+from llem.study.baselines import Baselines, BaselineWatcher
 from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
+from llem.study.grounds import GroundsFold
 from llem.study.host import host_facts
-from llem.study.integrity import ORPHANS, REJECTED, drop_torn_files, orphans, set_aside, trial_file_problems
+from llem.study.integrity import (
+    ORPHANS,
+    REJECTED,
+    drop_torn_files,
+    kept_file_problems,
+    orphans,
+    set_aside,
+    trial_file_problems,
+)
 from llem.study.launcher import Launcher
 from llem.study.recorders import Recorders, StartRecorder
 from llem.study.recording import RecorderClient
@@ -40,7 +52,7 @@ TERMINAL: tuple[TrialStatus, ...] = ("completed", "failed", "skipped")
 Command = Literal["run", "resume"]
 
 
-class Observer(Watcher, GapWatcher, Protocol):
+class Observer(Watcher, GapWatcher, BaselineWatcher, Protocol):
     """Who shows or exports what happens. It gets every event after it is durable, and cannot stop the study."""
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
@@ -77,6 +89,7 @@ class Session:
         observer: Looks on.
         retry_failed: Whether trials that failed or were skipped run again.
         start_recorder: Starts the recorder.
+        rerun_codes: What may be gone next time: a trial that was spoiled by it runs again, up to the plan's limit.
     """
 
     def __init__(
@@ -90,6 +103,7 @@ class Session:
         observer: Observer,
         retry_failed: bool = True,
         start_recorder: StartRecorder = RecorderClient,
+        rerun_codes: Collection[str] = RERUN_CODES,
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -99,6 +113,8 @@ class Session:
         self._observer = observer
         self._retry_failed = retry_failed
         self._start_recorder = start_recorder
+        self._rerun_codes = rerun_codes
+        self._grounds = GroundsFold()
         plan = PlanFold().apply_all(journal.rows())
         if plan.study is None:
             raise no_plan(folder.root)
@@ -118,6 +134,7 @@ class Session:
         """Record an event durably, fold it, and show it."""
         row = self._journal.append(event)
         self._fold.apply(row)
+        self._grounds.apply(row)
         self._observer.saw(row, self._fold)
         return row
 
@@ -176,9 +193,23 @@ class Session:
             recorders,
             signals,
             self._observer,
+            places={state.trial: place for place, state in enumerate(self._fold.in_order())},
         )
         limit_s = self._study.limits.study_s
-        deadline = None if limit_s is None else started + limit_s
+        self._run_due(bench, None if limit_s is None else started + limit_s)
+        signals.check()
+        return self._finish()
+
+    def _run_due(self, bench: Bench, deadline: float | None) -> None:
+        """Run every trial that is due, until the session's deadline on ``time.monotonic()``, if it has one."""
+        signals, recorders = bench.signals, bench.recorders
+        baselines = Baselines(
+            lambda number: self._folder.samples_of(f"baseline_s{self.session}_{number}"),
+            recorders,
+            self.append,
+            pause=signals.pause,
+            watcher=self._observer,
+        )
         gaps = GapKeeper(
             self._study.gaps,
             ask=recorders.temperatures,
@@ -186,20 +217,40 @@ class Session:
             watcher=self._observer,
             deadline=deadline,
         )
-        for state in self._left():
+        for state in self._due():
             signals.check()
             waited = gaps.before(state.trial, state.cycle)
             if waited is not None:
                 self.append(waited)
-            if deadline is not None and time.monotonic() >= deadline:
+            config = self._experiments[state.index].config
+            if not _over(deadline):
+                baselines.before(config)
+            if _over(deadline):
                 break
-            TrialAttempt(bench, state, deadline=deadline).run()
-        signals.check()
-        return self._finish()
+            result = TrialAttempt(bench, state, self._grounds.of(config), deadline=deadline).run()
+            if result is not None:
+                baselines.completed(result)
+
+    def _due(self) -> Iterator[TrialState]:
+        """Yield each trial that is left, and directly after it the same one as long as it is spoiled.
+
+        Directly after, so that a block stays together in time: what drifts from block to block is not to part
+        experiments that are compared within one.
+        """
+        for state in self._left():
+            if state.status != "completed":
+                yield state
+            while self._runs_again(state):
+                again = f"{state.invalid_results + 1} of {self._study.reruns}"
+                self._observer.warn(f"{state.trial} is invalid ({', '.join(state.invalid)}): runs again ({again})")
+                yield state
 
     def _left(self) -> list[TrialState]:
         keep = TERMINAL if not self._retry_failed else KEPT
-        return [state for state in self._fold.in_order() if state.status not in keep]
+        return [state for state in self._fold.in_order() if state.status not in keep or self._runs_again(state)]
+
+    def _runs_again(self, state: TrialState) -> bool:
+        return runs_again(self._fold, state, self._rerun_codes)
 
     def _recover(self) -> None:
         """Settle what earlier sessions left: processes, trials found running, files that are not what they were."""
@@ -223,6 +274,8 @@ class Session:
             self._observer.warn(f"{file}: {reason}; its trial runs again")
             if (self._folder.root / file).exists():
                 set_aside(self._folder.root / file, REJECTED)
+        for file, reason in kept_file_problems(self._folder, self._fold):
+            self._observer.warn(f"{file}: {reason}; no figure of a valid trial is made of it, and nothing runs again")
         drop_torn_files(self._folder)
         for path in orphans(self._folder, self._fold):
             moved = set_aside(path, ORPHANS)
@@ -236,7 +289,8 @@ class Session:
 
     def _finish(self) -> Ending:
         counts = {status: self._fold.count(status) for status in TERMINAL}
-        if sum(counts.values()) < len(self._fold.trials):
+        spoiled = any(map(self._runs_again, self._fold.trials.values()))
+        if spoiled or sum(counts.values()) < len(self._fold.trials):
             self._end("study_deadline", f"limits.study_s = {self._study.limits.study_s}")
             return Ending("study_deadline", 1)
         self.append(StudyCompleted(**counts))
@@ -260,3 +314,7 @@ class Session:
         asked = [planned.config.measurement.sensors for planned in self._experiments.values()]
         wanted = {name for names in asked for name in (automatic_sensors() if names == "auto" else names)}
         return [name for name in SENSORS if name in wanted]
+
+
+def _over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline

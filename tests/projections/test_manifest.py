@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from llem.domain.errors import JournalError
 from llem.domain.events import (
     CURRENT_VERSION,
+    BaselineMeasured,
     ExperimentCompleted,
     ExperimentFailed,
     ExperimentInterrupted,
@@ -23,7 +24,8 @@ from llem.domain.order import in_cycles
 from llem.domain.sensing import SensorReport
 from llem.journal.journal import Journal
 from llem.journal.reader import open_reader
-from llem.projections.manifest import ManifestFold, trial_id
+from llem.projections.manifest import ManifestFold, runs_again, trial_id
+from llem.projections.results import study_result
 
 STATUSES = ("pending", "running", "completed", "failed", "interrupted", "skipped")
 PHASES = ["load", "prepare", "warmup", "measure", "latency", "teardown"]
@@ -39,6 +41,9 @@ class Simulator:
             sink.append(event)
         self.status = {trial_id(f"e{i}", c): "pending" for i in range(experiments) for c in range(1, cycles + 1)}
         self.attempts = dict.fromkeys(self.status, 0)
+        self.spoiled: dict[str, list[str]] = {trial: [] for trial in self.status}
+        self.result: dict[str, str | None] = dict.fromkeys(self.status)
+        self.valid = dict.fromkeys(self.status, True)
         self.study = "planned"
 
     def choose(self, options):
@@ -57,9 +62,13 @@ class Simulator:
         )
         self.study = "running"
         self.recover()
-        for trial in [trial for trial, status in self.status.items() if status != "completed"]:
-            if self.attempt(trial) == "died":
-                return
+        for trial in list(self.status):
+            while self.status[trial] != "completed" or not self.valid[trial]:
+                way = self.attempt(trial)
+                if way == "died":
+                    return
+                if way != "completed":
+                    break
         ending = self.choose(["finished", "interrupted", "died"])
         if ending == "died":
             return
@@ -83,17 +92,20 @@ class Simulator:
                 self.status[trial] = "interrupted"
             elif status == "completed" and self.choose([False, False, True]):
                 self.sink.append(ResultRejected(**about, file=f"results/{trial}.json", reason="the file is missing"))
-                self.status[trial] = "pending"
+                self.status[trial], self.result[trial], self.valid[trial] = "pending", None, True
 
     def attempt(self, trial):
         way = self.choose(["completed"] * 4 + ["failed", "failed", "skipped", "interrupted", "left", "died"])
-        if way == "left":
-            return way
+        if way == "left" or (way == "skipped" and self.result[trial] is not None):
+            return "left"
         if way == "skipped":
             self.sink.append(ExperimentSkipped(trial=trial, reason="does not fit"))
             self.status[trial] = way
             return way
         self.attempts[trial] += 1
+        if self.result[trial] is not None:
+            self.spoiled[trial].append(self.result[trial])
+            self.result[trial], self.valid[trial] = None, True
         about = {"trial": trial, "attempt": self.attempts[trial]}
         self.sink.append(ExperimentRunning(**about, log_file="logs/x.log", launcher="local"))
         self.status[trial] = "running"
@@ -105,16 +117,25 @@ class Simulator:
         self.status[trial] = way
         return way
 
+    def name(self, trial):
+        """Return a name for the result that no kept one has."""
+        return f"{trial}_a{self.attempts[trial]}.json" if self.spoiled[trial] else f"{trial}.json"
+
     def ending(self, way, about):
         if way == "failed":
             return ExperimentFailed(**about, error_type="Crashed", error_message="it crashed", phase="load")
         if way == "interrupted":
             return ExperimentInterrupted(**about, reason="SIGINT")
+        trial = about["trial"]
+        self.result[trial] = self.name(trial)
+        self.valid[trial] = len(self.spoiled[trial]) >= 2 or self.choose([True, True, False])
         return ExperimentCompleted(
             **about,
-            result_file=f"{about['trial']}.json",
+            result_file=self.result[trial],
             result_sha256=self.make.sha,
-            headline=self.make.headline(output_tokens=about["attempt"]),
+            headline=self.make.headline(
+                output_tokens=about["attempt"], invalid=() if self.valid[trial] else ("idle_drift",)
+            ),
         )
 
     def count(self, status):
@@ -165,6 +186,26 @@ def test_the_manifest_says_what_the_session_did(make, data):
     assert {entry.trial: entry.status for entry in manifest.experiments} == simulator.status
     assert {entry.trial: entry.attempts for entry in manifest.experiments} == simulator.attempts
     assert manifest.status == simulator.study
+
+
+@given(st.data())
+def test_a_spoiled_result_is_kept_when_its_trial_runs_again_and_none_is_named_twice(make, data):
+    chain = make.chain()
+    simulator = Simulator(make, data.draw, chain).run()
+    fold = folded(chain.rows)
+    for trial, state in fold.trials.items():
+        assert [kept.result_file for kept in state.superseded] == simulator.spoiled[trial]
+        assert all(kept.headline["invalid"] == ["idle_drift"] for kept in state.superseded)
+        assert state.result_file == (simulator.result[trial] if state.status == "completed" else None)
+        names = [*simulator.spoiled[trial], *([state.result_file] if state.result_file else [])]
+        assert len(set(names)) == len(names)
+        assert state.invalid == (() if simulator.valid[trial] or not state.result_file else ("idle_drift",))
+    entries = {entry.trial: entry.invalid_results for entry in fold.manifest().experiments}
+    assert entries == {trial: len(files) for trial, files in simulator.spoiled.items()}
+    result = study_result(fold)
+    listed = [one for summary in result.experiments for one in summary.invalid_cycles]
+    assert sum(one.ran_again for one in listed) == sum(entries.values())
+    assert sum(not one.ran_again for one in listed) == sum(summary.n_invalid for summary in result.experiments)
 
 
 @settings(max_examples=15)
@@ -393,3 +434,54 @@ def test_the_manifest_as_json_has_the_fields_of_the_design(one_trial):
         "attempts",
         "headline",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reruns", "kept", "invalid", "again"),
+    [
+        (2, 0, ("idle_drift",), True),
+        (2, 1, ("token_count", "idle_drift"), True),
+        (2, 2, ("idle_drift",), False),
+        (0, 0, ("idle_drift",), False),
+        (2, 0, ("token_count",), False),
+        (2, 0, (), False),
+    ],
+)
+def test_a_trial_runs_again_for_what_may_pass_up_to_the_limit(make, reruns, kept, invalid, again):
+    study, *experiments = make.plan(1, 1)
+    chain = make.chain()
+    for event in (study.model_copy(update={"reruns": reruns}), *experiments):
+        chain.append(event)
+    for attempt in range(1, kept + 2):
+        about = {"trial": "e0_c1", "attempt": attempt}
+        chain.append(ExperimentRunning(**about, log_file="logs/x.log", launcher="local"))
+        codes = invalid if attempt == kept + 1 else ("idle_drift",)
+        name = f"r{attempt}.json"
+        headline = make.headline(invalid=codes)
+        chain.append(ExperimentCompleted(**about, result_file=name, result_sha256=make.sha, headline=headline))
+    fold = folded(chain.rows)
+    (state,) = fold.trials.values()
+    assert (state.invalid_results, state.status) == (kept, "completed")
+    assert runs_again(fold, state, {"idle_drift"}) is again
+
+
+def test_a_plan_of_before_reruns_never_runs_a_trial_again(make):
+    study, *experiments = make.plan(1, 1)
+    chain = make.chain()
+    for event in (study, *experiments):
+        chain.append(event)
+    fold = folded(chain.rows)
+    del fold.study["reruns"]
+    (state,) = fold.trials.values()
+    state.status, state.headline = "completed", {"invalid": ["idle_drift"]}
+    assert not runs_again(fold, state, {"idle_drift"})
+
+
+def test_the_samples_of_baselines_and_checks_are_known(make):
+    chain = make.chain()
+    for event in make.plan(1, 1):
+        chain.append(event)
+    about = {"powers": (), "why": "first", "start_ns": 1, "end_ns": 2}
+    chain.append(BaselineMeasured(**about, samples_file="baseline_s1_1.jsonl.gz", samples_sha256=make.sha))
+    chain.append(BaselineMeasured(**about))
+    assert folded(chain.rows).samples == {"baseline_s1_1.jsonl.gz": make.sha}

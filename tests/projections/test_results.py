@@ -231,7 +231,7 @@ def test_an_experiment_of_unknown_energy_is_not_compared(make, found):
 def test_a_result_names_the_study_and_the_event_that_it_reflects(make):
     rows = completed(make, [[measured(make, 10.0)]])
     result = study_result(ManifestFold().apply_all(rows))
-    assert (result.study_name, result.llem_version, result.schema_version) == ("tiny", "0.0.1", 1)
+    assert (result.study_name, result.llem_version, result.schema_version) == ("tiny", "0.0.1", 2)
     assert (result.journal_seq, result.journal_hash) == (rows[-1].seq, rows[-1].hash)
     assert type(result).model_validate_json(result.model_dump_json()) == result
 

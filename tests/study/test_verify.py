@@ -33,8 +33,9 @@ from llem.sensors.samples import SampleWriter, read_samples
 from llem.study.differences import differences
 from llem.study.evaluation import evaluated
 from llem.study.folder import PARTS, StudyFolder, create_study_dir
+from llem.study.grounds import Grounds
 from llem.study.integrity import sha256_of
-from llem.study.recompute import EVALUATED, CompletedTrial, recompute
+from llem.study.recompute import EVALUATED, RecordedResult, recompute
 from llem.study.verify import verify
 
 S = 1_000_000_000
@@ -456,15 +457,23 @@ class TestOneTrial:
             (root / part).mkdir()
         return StudyFolder(root)
 
-    def made(self, maker: Maker, folder: StudyFolder, trial: Made) -> CompletedTrial:
+    def made(self, maker: Maker, folder: StudyFolder, trial: Made) -> RecordedResult:
         config = maker.make.config()
         state = TrialState("e0_c1", 0, 1, maker.make.sha, {}, "e0_c1.json", status="completed")
         row = Row(5, "", 1, "experiment_completed", 1, "e0_c1", 1, "{}", "", "")
-        tree, state.headline = maker.result(folder, state, trial, row, Plan([config]))
-        state.result_file, state.samples_file = "e0_c1.json", tree["samples_file"]
-        state.samples_sha256 = tree["samples_sha256"]
+        tree, headline = maker.result(folder, state, trial, row, Plan([config]))
         (folder.results / "e0_c1.json").write_text(json.dumps(tree))
-        return CompletedTrial(state, config, "tiny", row, None)
+        event = ExperimentCompleted(
+            trial="e0_c1",
+            attempt=1,
+            result_file="e0_c1.json",
+            result_sha256=maker.make.sha,
+            samples_file=tree["samples_file"],
+            samples_sha256=tree["samples_sha256"],
+            headline=headline,
+        )
+        row = maker.make.chain().append(event)
+        return RecordedResult(state, 0, config, maker.make.plan(1, 1)[0], row, None, Grounds())
 
     # So little power that the operations per joule are beyond floats is no trial's.
     POWERS = st.none() | st.just(0.0) | st.floats(1e-9, 1e6)
@@ -515,7 +524,7 @@ class TestOneTrial:
     @given(st.data())
     def test_no_edges_trip_a_recomputation(self, maker: Maker, folder: StudyFolder, data: st.DataObject) -> None:
         trial = self.made(maker, folder, Made())
-        path = folder.samples / str(trial.state.samples_file)
+        path = folder.samples / str(trial.event.samples_file)
         lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
         for _ in range(data.draw(st.integers(1, 4))):
             number = data.draw(st.integers(0, len(lines) - 1))
@@ -529,7 +538,7 @@ class TestOneTrial:
     @given(st.binary(max_size=300))
     def test_no_bytes_trip_a_recomputation(self, maker: Maker, folder: StudyFolder, content: bytes) -> None:
         trial = self.made(maker, folder, Made())
-        for path in (folder.samples / str(trial.state.samples_file), folder.results / "e0_c1.json"):
+        for path in (folder.samples / str(trial.event.samples_file), folder.results / "e0_c1.json"):
             path.write_bytes(content)
             (finding,) = recompute(folder, trial).findings
             assert finding.where.endswith(path.name)

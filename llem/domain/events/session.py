@@ -64,7 +64,7 @@ class BaselineMeasured(Event):
         why: Why it was measured now: ``first`` of the session, ``age`` of the last one, or ``drift`` since then.
         start_ns: Start of the time that counts, in nanoseconds of the monotonic clock.
         end_ns: Its end.
-        samples_file: The raw edges, below ``samples/``.
+        samples_file: The raw edges, below ``samples/``; None where nothing was recorded: ``powers`` has the reason.
         samples_sha256: Their content hash.
     """
 
@@ -74,8 +74,8 @@ class BaselineMeasured(Event):
     why: Literal["first", "age", "drift"]
     start_ns: int
     end_ns: int
-    samples_file: str
-    samples_sha256: Sha256
+    samples_file: str | None = None
+    samples_sha256: Sha256 | None = None
 
 
 class SessionEnded(Event):

@@ -34,6 +34,11 @@ def start_recorder(sensors: Sequence[str], log: Path, signals: EndingSignals) ->
     return RecorderClient(sensors, log, signals)
 
 
+def rerun_codes() -> frozenset[str]:
+    """Return what a trial runs again for: what an acted worker can do to its own result stands for what may pass."""
+    return frozenset(os.environ.get("LLEM_ACTING_RERUN_CODES", "").split())
+
+
 def revision_of(options: Sequence[str]) -> Revision | None:
     studies = [option.partition("=")[2] for option in options if option.startswith("--study=")]
     settings = [option.partition("=")[2] for option in options if option.startswith("--set=")]
@@ -53,6 +58,7 @@ def main(arguments: list[str]) -> int:
             view.observe,
             make_launcher=make_launcher,
             start_recorder=start_recorder,
+            rerun_codes=rerun_codes(),
         )
     else:
         ending = resume_study(
@@ -62,6 +68,7 @@ def main(arguments: list[str]) -> int:
             revision=revision_of(options),
             make_launcher=make_launcher,
             start_recorder=start_recorder,
+            rerun_codes=rerun_codes(),
         )
     return close_session(ending, view.fold, view.root, as_json="--json" in options)
 

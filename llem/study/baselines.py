@@ -1,0 +1,160 @@
+"""The idle power of the bare devices, measured while no worker runs, and again when it may have changed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol
+
+from llem.domain.baseline import BaselinePower, bare_powers, has_meter, unknown_power
+from llem.domain.errors import SensorError
+from llem.domain.events import BaselineMeasured
+from llem.domain.recording import Stopped
+from llem.domain.result import ExperimentResult
+from llem.domain.sensing import SensorReport
+from llem.domain.spec import ExperimentConfig
+from llem.sensors.samples import PART, read_samples
+
+LEAD_IN_S = 0.2
+"""Between the start of the recording and the time that counts."""
+MAX_AGE_S = 3600.0
+DRIFT_REL = 0.05
+MAX_FAILED = 2
+"""In a row; after that a session does without, until an hour has passed."""
+TICK_S = 0.5
+
+Why = Literal["first", "age", "drift"]
+
+
+class Recording(Protocol):
+    """What records: the session's recorders."""
+
+    report: SensorReport
+
+    def begin(self, samples: Path) -> None:
+        """Record into ``samples``. Raises SensorError."""
+
+    def finish(self) -> Stopped:
+        """Stop recording. Raises SensorError."""
+
+
+class BaselineWatcher(Protocol):
+    """Who looks on while a baseline is measured."""
+
+    def measuring_baseline(self, why: Why, left_s: float) -> None:
+        """The session measures the bare devices, for so long still; told about twice a second."""
+
+    def tick(self) -> None:
+        """Time passed; called about twice a second."""
+
+
+class Baselines:
+    """Measures the bare devices before a session's first trial, and again after an hour or after drift.
+
+    Args:
+        place: Returns where the n-th baseline's raw edges lie.
+        recording: Records them.
+        record: Records an event.
+        pause: Waits that many seconds; whatever it raises ends the baseline.
+        watcher: Looks on.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        place: Callable[[int], Path],
+        recording: Recording,
+        record: Callable[[BaselineMeasured], object],
+        *,
+        pause: Callable[[float], None],
+        watcher: BaselineWatcher,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._place = place
+        self._recording = recording
+        self._record = record
+        self._pause = pause
+        self._watcher = watcher
+        self._clock = clock
+        self._number = 0
+        self._measured_at: float | None = None
+        self._failed = 0
+        self._drifted = False
+        self._worked = False
+        self._idle_w: dict[str, float] = {}
+
+    def before(self, config: ExperimentConfig) -> None:
+        """Measure before a trial of ``config`` if that is due, and record what was found.
+
+        A recorder that fails costs the baseline, not the trial: the event has the reason.
+        """
+        idle_s = config.measurement.bare_idle_s
+        asked = config.measurement.sensors
+        channels = [c for c in self._recording.report.channels if asked == "auto" or c.sensor in asked]
+        why = self._due() if idle_s and any(map(has_meter, channels)) else None
+        if why is not None:
+            self._record(self._measured(why, idle_s))
+            self._measured_at, self._drifted = self._clock(), False
+        self._worked = True
+
+    def completed(self, result: ExperimentResult) -> None:
+        """Take note of a trial's idle power: where it has moved, that of the bare devices may have too."""
+        found = {finding.code for finding in (*result.validity, *result.warnings)}
+        idle_w = result.figures.power_context_idle_w
+        last_w = self._idle_w.get(result.config_hash)
+        moved = idle_w is not None and last_w is not None and abs(idle_w - last_w) > DRIFT_REL * abs(last_w)
+        self._drifted |= "idle_drift" in found or moved
+        if idle_w is not None:
+            self._idle_w[result.config_hash] = idle_w
+
+    def _due(self) -> Why | None:
+        if self._measured_at is None or 0 < self._failed < MAX_FAILED:
+            return "first"
+        if self._clock() - self._measured_at > MAX_AGE_S:
+            return "age"
+        return "drift" if self._drifted and not self._failed else None
+
+    def _measured(self, why: Why, idle_s: float) -> BaselineMeasured:
+        self._number += 1
+        samples = self._place(self._number)
+        start_ns = end_ns = time.monotonic_ns()
+        try:
+            # A device that has just worked takes some time to fall back: as long as it is measured after that.
+            self._wait(why, idle_s if self._worked else 0.0, idle_s)
+            self._recording.begin(samples)
+            self._wait(why, LEAD_IN_S, idle_s)
+            start_ns = time.monotonic_ns()
+            self._wait(why, idle_s, 0.0)
+            end_ns = time.monotonic_ns()
+            stopped = self._recording.finish()
+            powers = self._powers(samples, start_ns, end_ns)
+        except SensorError as error:
+            self._failed += 1
+            samples.unlink(missing_ok=True)
+            samples.with_name(samples.name + PART).unlink(missing_ok=True)
+            return BaselineMeasured(powers=self._unknown(error), why=why, start_ns=start_ns, end_ns=end_ns)
+        self._failed = 0
+        return BaselineMeasured(
+            powers=powers,
+            why=why,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            samples_file=samples.name,
+            samples_sha256=stopped.sha256,
+        )
+
+    def _wait(self, why: Why, seconds: float, more_s: float) -> None:
+        """Wait, and tell how long it takes with the ``more_s`` seconds that come after it."""
+        ends = self._clock() + seconds
+        while (left_s := ends - self._clock()) > 0:
+            self._watcher.measuring_baseline(why, left_s + more_s)
+            self._pause(min(TICK_S, left_s))
+            self._watcher.tick()
+
+    def _powers(self, samples: Path, start_ns: int, end_ns: int) -> tuple[BaselinePower, ...]:
+        held = read_samples(samples)
+        return bare_powers(held.channels, held.edges, held.failures, start_ns, end_ns)
+
+    def _unknown(self, error: SensorError) -> tuple[BaselinePower, ...]:
+        return tuple(
+            unknown_power(channel, error.message) for channel in self._recording.report.channels if has_meter(channel)
+        )
