@@ -8,6 +8,7 @@
 #ifndef SIM_H
 #define SIM_H
 
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -29,7 +30,6 @@ enum {
     NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7,
     GPU_IS_LOST = 15,
-    ARGUMENT_VERSION_MISMATCH = 25,
     UNKNOWN_ERROR = 999
 };
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_gpu import NOT_SUPPORTED, SOURCE, SimulatedDevice, report_load
+from simulated_gpu import FUNCTION_NOT_FOUND, NOT_SUPPORTED, SOURCE, SimulatedDevice, report_load
 
 STEP = SimulatedDevice(levels=((0.0, 80.0, 0.0), (2.0, 300.0, 0.0), (4.0, 80.0, 0.0)))
 TICKS = range(1, 60)
@@ -224,7 +224,7 @@ class TestFailures:
         ask(handle)
 
     def test_an_old_driver_knows_no_field_values(self, gpus):
-        handle = gpus.use(SimulatedDevice(fails=(("field_values", 13),)))
+        handle = gpus.use(SimulatedDevice(fails=(("field_values", FUNCTION_NOT_FOUND),)))
         with pytest.raises(gpus.nvml.NVMLError_FunctionNotFound):
             gpus.nvml.nvmlDeviceGetFieldValues(handle, [83])
 
