@@ -111,7 +111,8 @@ class Trial:
         return self.meter.updates_until(at_s)
 
     def _published(self, kind: str) -> list[float]:
-        meter, random_ = self.meter, random.Random(f"{self.seed} {kind}")
+        # One sensor's noise, whatever is made of its readings: a counter that sums them up has it too.
+        meter, random_ = self.meter, random.Random(f"{self.seed} readings")
         seen_s = (meter.seen_s or meter.period_s) if kind == "energy_j" else meter.average_s or meter.seen_s or 0.1
         values, summed_j = [], 0.0
         for index in range(self._index(self.polls[-1][1]) + 1):

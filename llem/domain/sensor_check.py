@@ -24,7 +24,8 @@ class ChannelCheck(Value):
         readings: How often it was read.
         updates: How often its value changed.
         period_s: Seconds between two updates; None with ``reason`` where too few were seen.
-        resolution: The smallest step between two values, in the channel's unit; None where it never moved.
+        resolution: The smallest difference between two values, for a counter of a step or between two steps, in the
+            channel's unit: its quantum or more; None where it never moved.
         call_s: Seconds that a call took.
         monotonic: Whether a counter never fell; None for what is no counter.
         reason: Why ``period_s`` is None.

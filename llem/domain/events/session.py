@@ -43,6 +43,7 @@ class SensorsChecked(Event):
         idle_end_ns: … and its end.
         load_start_ns: Start of the time in which they worked; None where they were not put under load …
         load_end_ns: … and its end.
+        loaded: The devices that worked then.
     """
 
     kind: Literal["sensors_checked"] = "sensors_checked"
@@ -54,6 +55,7 @@ class SensorsChecked(Event):
     idle_end_ns: int
     load_start_ns: int | None = None
     load_end_ns: int | None = None
+    loaded: tuple[str, ...] = ()
 
 
 class BaselineMeasured(Event):
