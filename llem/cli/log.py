@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem.cli.words import baseline_text, counted, duration_text, row_json
+from llem.cli.words import baseline_text, counted, counter_text, duration_text, row_json
 from llem.domain.errors import InputError
 from llem.domain.events import CURRENT_VERSION, BaselineMeasured, GapWaited, SensorsChecked
 from llem.domain.row import Row
@@ -140,12 +140,9 @@ def _gap_text(row: Row) -> str:
     return gap_text(event) if isinstance(event, GapWaited) else ""
 
 
-def _check_text(row: Row) -> str:
+def _checked_text(row: Row) -> str:
     event = row.event()
-    if not isinstance(event, SensorsChecked):
-        return ""
-    graded = [f"{device.counter}: {device.grade}" for device in event.check.devices]
-    return "  ".join(graded) or "no energy counter"
+    return checked_text(event) if isinstance(event, SensorsChecked) else ""
 
 
 def _baseline_text(row: Row) -> str:
@@ -157,7 +154,7 @@ _WORDS: dict[str, Callable[[Row], str]] = {
     "study_planned": _planned_text,
     "study_extended": _extended_text,
     "gap_waited": _gap_text,
-    "sensors_checked": _check_text,
+    "sensors_checked": _checked_text,
     "baseline_measured": _baseline_text,
 }
 
@@ -170,6 +167,14 @@ def gap_text(gap: GapWaited) -> str:
     reached = "temperature unknown" if gap.temperature_c is None else f"at {gap.temperature_c:g} °C"
     reason = f" ({gap.reason})" if gap.reason else ""
     return f"{waited}, {reached}, asked for {gap.planned.cool_to_c:g} °C{reason}"
+
+
+def checked_text(event: SensorsChecked) -> str:
+    """Return what a sensor check found: ``16 s, idle and under load  GPU-1 good, a true integral``."""
+    check = event.check
+    load = "idle and under load" if check.load else f"idle only ({check.no_load_reason})"
+    devices = [f"{found.device} {found.grade}, {counter_text(found)}" for found in check.devices]
+    return "  ".join([f"{duration_text(check.duration_s)}, {load}", *devices])
 
 
 def _verify(folder: StudyFolder, *, as_json: bool) -> int:

@@ -47,6 +47,9 @@ class Display(Protocol):
     def measuring_baseline(self, why: str, left_s: float) -> None:
         """The session measures the bare devices, for so long still."""
 
+    def checking(self, left_s: float) -> None:
+        """The sensors are being checked."""
+
     def tick(self) -> None:
         """Time passed."""
 
@@ -86,6 +89,10 @@ class StudyObserver:
     def measuring_baseline(self, why: str, left_s: float) -> None:
         """Show that the bare devices are being measured."""
         self._show(lambda display: display.measuring_baseline(why, left_s))
+
+    def checking(self, left_s: float) -> None:
+        """Show how long the sensor check takes yet."""
+        self._show(lambda display: display.checking(left_s))
 
     def warn(self, text: str) -> None:
         """Show a warning."""
@@ -146,6 +153,7 @@ class PlainDisplay:
         self._clock = Clock()
         self._idle_before: str | None = None
         self._baseline_left_s = 0.0
+        self._checking = False
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
         """Show the start of a session, what its baselines found, and the end of each trial."""
@@ -175,6 +183,12 @@ class PlainDisplay:
         if left_s > self._baseline_left_s:
             self.say(measuring_text(why, left_s))
         self._baseline_left_s = left_s
+
+    def checking(self, left_s: float) -> None:
+        """Show the beginning of the sensor check."""
+        if not self._checking:
+            self._checking = True
+            self.say(checking_text(left_s))
 
     def tick(self) -> None:
         """Nothing moves."""
@@ -235,6 +249,10 @@ class LiveDisplay:
         """Count the baseline down."""
         self._doing, self._fraction = measuring_text(why, left_s), None
 
+    def checking(self, left_s: float) -> None:
+        """Count the sensor check down."""
+        self._doing, self._fraction = checking_text(left_s), None
+
     def tick(self) -> None:
         """Redraw."""
         self._live.update(self._panel(), refresh=True)
@@ -278,6 +296,11 @@ def trial_line(fold: ManifestFold, state: TrialState) -> str:
         named = f"{state.error_type}: " if state.status == "failed" else ""
         outcome = named + printable(state.error_message or "", 300)
     return f"[{done}/{len(fold.trials)}] {_trial_name(state)}  {state.status}  {outcome}"
+
+
+def checking_text(left_s: float) -> str:
+    """Return that the sensors are being checked."""
+    return f"checking the sensors, about {duration_text(left_s)} left"
 
 
 def idle_text(idle: Idle) -> str:

@@ -12,6 +12,7 @@ from llem.domain.events.session import BaselineMeasured, SessionEnd
 from llem.domain.result import Headline
 from llem.domain.row import Row
 from llem.domain.sensing import Provenance
+from llem.domain.sensor_check import DeviceCheck
 from llem.domain.statistics import EnergyMean, MeanWithInterval
 from llem.projections.manifest import ManifestFold, runs_again
 
@@ -128,6 +129,13 @@ def baseline_text(baseline: BaselineMeasured) -> str:
         for power in baseline.powers
     ]
     return f"{baseline.why}: {', '.join(powers) or 'no channel measures energy'}"
+
+
+def counter_text(found: DeviceCheck) -> str:
+    """Return what a device's energy counter was found to be."""
+    return {True: "a sum of readings", False: "a true integral", None: "sum or integral unknown"}[
+        found.counter_is_sum
+    ]
 
 
 def duration_text(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from llem.domain.baseline import BaselinePower
+from llem.domain.checked import checked_channels
 from llem.domain.figures import Evaluation, evaluate
 from llem.domain.result import Measured
 from llem.domain.sensor_check import SensorCheck
@@ -39,7 +40,7 @@ def evaluated(
     return evaluate(
         config,
         measured,
-        channels,
+        checked_channels(channels, check),
         samples.edges if samples else {},
         failures=samples.failures if samples else {},
         unrecorded=unrecorded,

@@ -14,6 +14,7 @@ from llem.journal.reader import no_plan, open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
 from llem.study.audit import anchor_findings, anchors_of, checked
+from llem.study.checking import CheckSettings
 from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
 from llem.study.host import boot_id, require_linux
@@ -37,6 +38,7 @@ def start_study(
     make_launcher: MakeLauncher = LocalLauncher,
     start_recorder: StartRecorder = RecorderClient,
     rerun_codes: Collection[str] = RERUN_CODES,
+    check: CheckSettings | None = None,
 ) -> Ending:
     """Create the folder of a planned study, record its plan, and run it.
 
@@ -48,6 +50,7 @@ def start_study(
         make_launcher: Makes the launcher for a study.
         start_recorder: Starts the recorder.
         rerun_codes: What a trial runs again for, as ``Session`` takes it.
+        check: How the sensors are checked at the start; as the study's profile asks where left out.
 
     Raises:
         StudyError: The folder cannot be created; nothing was run.
@@ -67,6 +70,7 @@ def start_study(
             observer=observe(folder, fold),
             start_recorder=start_recorder,
             rerun_codes=rerun_codes,
+            check=check,
         )
         return _run(session, journal)
 
@@ -80,6 +84,7 @@ def resume_study(
     make_launcher: MakeLauncher = LocalLauncher,
     start_recorder: StartRecorder = RecorderClient,
     rerun_codes: Collection[str] = RERUN_CODES,
+    check: CheckSettings | None = None,
 ) -> Ending:
     """Run what is left of the study in ``root``. Its journal is all that this needs.
 
@@ -93,6 +98,7 @@ def resume_study(
         make_launcher: Makes the launcher for a study.
         start_recorder: Starts the recorder.
         rerun_codes: What a trial runs again for, as ``Session`` takes it.
+        check: How the sensors are checked at the start; as the study's profile asks where left out.
 
     Raises:
         InputError: ``root`` is no study, or the revision differs from it and is no extension.
@@ -128,6 +134,7 @@ def resume_study(
                 retry_failed=retry_failed,
                 start_recorder=start_recorder,
                 rerun_codes=rerun_codes,
+                check=check,
             )
             return _run(session, journal)
 

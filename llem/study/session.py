@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from llem.domain.checked import least_guard_s, stagger_for
 from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError
 from llem.domain.events import (
     Event,
@@ -19,6 +20,7 @@ from llem.domain.events.session import SessionEnd
 from llem.domain.host import host_drift
 from llem.domain.manifest import TrialStatus
 from llem.domain.row import Row
+from llem.domain.sensor_check import SensorCheck
 from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
@@ -27,6 +29,7 @@ from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS, automatic_sensors
 from llem.study.attempt import Bench, TrialAttempt, Watcher
 from llem.study.baselines import Baselines, BaselineWatcher
+from llem.study.checking import CheckSettings, CheckWatcher, check_at_start
 from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
 from llem.study.grounds import GroundsFold
@@ -52,7 +55,7 @@ TERMINAL: tuple[TrialStatus, ...] = ("completed", "failed", "skipped")
 Command = Literal["run", "resume"]
 
 
-class Observer(Watcher, GapWatcher, BaselineWatcher, Protocol):
+class Observer(Watcher, GapWatcher, BaselineWatcher, CheckWatcher, Protocol):
     """Who shows or exports what happens. It gets every event after it is durable, and cannot stop the study."""
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
@@ -90,6 +93,7 @@ class Session:
         retry_failed: Whether trials that failed or were skipped run again.
         start_recorder: Starts the recorder.
         rerun_codes: What may be gone next time: a trial that was spoiled by it runs again, up to the plan's limit.
+        check: How the sensors are checked at the start; as the study's profile asks where left out.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Session:
         retry_failed: bool = True,
         start_recorder: StartRecorder = RecorderClient,
         rerun_codes: Collection[str] = RERUN_CODES,
+        check: CheckSettings | None = None,
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -119,6 +124,7 @@ class Session:
         if plan.study is None:
             raise no_plan(folder.root)
         self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host
+        self._check_settings = check or CheckSettings.of(plan.study.profile)
 
     @property
     def head(self) -> tuple[int, str]:
@@ -183,6 +189,8 @@ class Session:
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
         self._recover()
+        check = self._check_sensors(recorders, signals)
+        channels = report.channels
         bench = Bench(
             self._folder,
             self._study,
@@ -194,6 +202,8 @@ class Session:
             signals,
             self._observer,
             places={state.trial: place for place, state in enumerate(self._fold.in_order())},
+            stagger=stagger_for({channel.device for channel in channels}, channels, check),
+            least_guard_s=least_guard_s(channels, check),
         )
         limit_s = self._study.limits.study_s
         self._run_due(bench, None if limit_s is None else started + limit_s)
@@ -244,6 +254,24 @@ class Session:
                 again = f"{state.invalid_results + 1} of {self._study.reruns}"
                 self._observer.warn(f"{state.trial} is invalid ({', '.join(state.invalid)}): runs again ({again})")
                 yield state
+
+    def _check_sensors(self, recorders: Recorders, signals: EndingSignals) -> SensorCheck | None:
+        """Check the sensors where trials are left that they will measure; record and return what was found."""
+        if not self._left():
+            return None
+        event = check_at_start(
+            recorders,
+            recorders.report,
+            self._folder,
+            self.session,
+            signals,
+            self._observer,
+            self._check_settings,
+        )
+        if event is None:
+            return None
+        self.append(event)
+        return event.check
 
     def _left(self) -> list[TrialState]:
         keep = TERMINAL if not self._retry_failed else KEPT

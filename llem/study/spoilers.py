@@ -6,6 +6,8 @@ from pathlib import Path
 
 from llem.domain.model import Value
 from llem.domain.sensing import Device
+from llem.domain.sensor_check import Agreement, DeviceCheck, SensorCheck
+from llem.domain.sensor_checking import DOUBTFUL_REL
 
 BUSY_SHARE = 0.1
 """Of all processors: above this load, others take part in what is measured."""
@@ -36,6 +38,7 @@ def spoilers(
     cpus: int,
     free_bytes: int,
     folder: Path,
+    check: SensorCheck | None = None,
     sysfs: Path = Path("/sys"),
 ) -> list[Spoiler]:
     """Return what spoils comparisons here.
@@ -46,9 +49,11 @@ def spoilers(
         cpus: Processors that may be used.
         free_bytes: Free space in ``folder``.
         folder: Where studies would be written.
+        check: What a check of the sensors found; None where there was none.
         sysfs: Where the kernel shows the processors' governors.
     """
     found = [spoiler for device in devices for spoiler in _of_device(device)]
+    found += sensor_spoilers(check) if check else []
     governors = sorted({path.read_text().strip() for path in sysfs.glob(GOVERNORS) if os.access(path, os.R_OK)})
     slow = [governor for governor in governors if governor != "performance"]
     if slow:
@@ -79,6 +84,34 @@ def spoilers(
             )
         )
     return found
+
+
+def sensor_spoilers(check: SensorCheck) -> list[Spoiler]:
+    """Return the devices whose sensors do not agree with each other, or do not work."""
+    return [_of_sensor(found) for found in check.devices if found.grade != "good"]
+
+
+def _of_sensor(found: DeviceCheck) -> Spoiler:
+    off = [agreed for agreed in found.agreements if abs(agreed.relative) > DOUBTFUL_REL]
+    said = "; ".join(map(_agreement_text, off)) or "its energy counter fell or did not move"
+    if found.grade == "doubtful":
+        return Spoiler(
+            code="doubtful_sensor",
+            where=found.device,
+            found=f"its sensors differ: {said}",
+            remedy="llem doctor   # again, when nothing else runs on it: what stays is the device's own",
+        )
+    return Spoiler(
+        code="poor_sensor",
+        where=found.device,
+        found=f"its energy counter is poor, and power readings lead where there are any: {said}",
+        remedy="llem doctor   # again, when nothing else runs on it; then with another driver",
+    )
+
+
+def _agreement_text(agreed: Agreement) -> str:
+    state = "idle" if agreed.state == "idle" else "under load"
+    return f"{agreed.channel} {agreed.channel_w:.4g} W {state}, the counter {agreed.counter_w:.4g} W"
 
 
 def _of_device(device: Device) -> Iterator[Spoiler]:

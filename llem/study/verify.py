@@ -13,6 +13,7 @@ from llem.study.audit import audit
 from llem.study.exported import Export, exports_of
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds, GroundsFold
+from llem.study.rechecking import recheck
 from llem.study.recompute import Discrepancy, RecordedResult, differing, recompute, recompute_baseline
 
 FIGURES_OF_A_RESULT = len(Figures.model_fields.keys() - {"unknown"})
@@ -69,6 +70,7 @@ def verify(folder: StudyFolder, progress: Progress | None = None) -> Verificatio
     findings = [Discrepancy(where=finding.where, found=finding.found) for finding in audited.findings]
     spoiled = {finding.where for finding in findings}
     findings += record.export_findings
+    findings += [found for row in record.checks for found in recheck(folder, row) if found.where not in spoiled]
     baselines = [recompute_baseline(folder, seq, event) for seq, event in record.baselines.items()]
     results = record.results()
     outcomes = []
@@ -112,6 +114,7 @@ class _Record:
         self._begun: dict[str, Grounds] = {}
         self._completing: dict[tuple[str, int | None], tuple[Row, SessionStarted | None, Grounds]] = {}
         self.baselines: dict[int, BaselineMeasured] = {}
+        self.checks: list[Row] = []
         self.export_findings: list[Discrepancy] = []
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
@@ -122,6 +125,8 @@ class _Record:
         if row.kind == "session_started":
             event = row.event()
             self._session = event if isinstance(event, SessionStarted) else None
+        elif row.kind == "sensors_checked":
+            self.checks.append(row)
         elif row.kind == "baseline_measured":
             baseline = row.event()
             assert isinstance(baseline, BaselineMeasured)

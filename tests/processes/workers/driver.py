@@ -12,9 +12,11 @@ from pathlib import Path
 from llem.cli.closing import close_session
 from llem.cli.run import SessionView, warn
 from llem.domain.errors import LlemError
+from llem.study.checking import CheckSettings
 from llem.study.extend import Revision
 from llem.study.launcher import LocalLauncher
 from llem.study.load import load_study
+from llem.study.loading import LOAD_COMMAND
 from llem.study.plan import plan_study
 from llem.study.recording import RecorderClient
 from llem.study.run import resume_study, start_study
@@ -39,6 +41,14 @@ def rerun_codes() -> frozenset[str]:
     return frozenset(os.environ.get("LLEM_ACTING_RERUN_CODES", "").split())
 
 
+def check_settings() -> CheckSettings:
+    """Return how the sensors are checked: not at all, unless LLEM_CHECK says ``IDLE:LOAD`` in seconds."""
+    idle_s, _, load_s = os.environ.get("LLEM_CHECK", "0:0").partition(":")
+    loader = os.environ.get("LLEM_ACTING_LOAD", "")
+    command = (sys.executable, str(HERE / "acting_load.py"), loader) if loader else LOAD_COMMAND
+    return CheckSettings(float(idle_s), float(load_s), command)
+
+
 def revision_of(options: Sequence[str]) -> Revision | None:
     studies = [option.partition("=")[2] for option in options if option.startswith("--study=")]
     settings = [option.partition("=")[2] for option in options if option.startswith("--set=")]
@@ -59,6 +69,7 @@ def main(arguments: list[str]) -> int:
             make_launcher=make_launcher,
             start_recorder=start_recorder,
             rerun_codes=rerun_codes(),
+            check=check_settings(),
         )
     else:
         ending = resume_study(
@@ -69,6 +80,7 @@ def main(arguments: list[str]) -> int:
             make_launcher=make_launcher,
             start_recorder=start_recorder,
             rerun_codes=rerun_codes(),
+            check=check_settings(),
         )
     return close_session(ending, view.fold, view.root, as_json="--json" in options)
 
