@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 # Experiments, trials, profile, order.
 GIVES = {
     "architectures.yaml": (3, 18, "quick", "latin_square"),
+    "gpu_check.yaml": (2, 6, "standard", "blocks"),
     "grammar.yaml": (8, 24, "quick", "blocks"),
     "local_model/study.yaml": (2, 4, "quick", "blocks"),
     "publish.yaml": (4, 32, "publish", "latin_square"),
