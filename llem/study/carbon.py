@@ -52,9 +52,10 @@ def carbon_factor(declared: Carbon, package: Path | None = None) -> CarbonFactor
     # 0 is a hole in the data: no country's electricity is without any.
     if not isinstance(intensity, int | float) or not intensity > 0:
         raise NoIntensity("country", f"CodeCarbon's data has no intensity for {code}: {GIVE_INTENSITY}")
+    which = f"{known.get('country_name', code)}, {known.get('year')}"
     return CarbonFactor(
         intensity_g_per_kwh=float(intensity),
-        source=f"CodeCarbon {_version()} (Our World in Data): {known.get('country_name', code)}, {known.get('year')}",
+        source=f"CodeCarbon {_version()}, from Our World in Data: {which}",
         pue=declared.pue,
         country=code,
     )

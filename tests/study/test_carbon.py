@@ -47,7 +47,7 @@ def test_a_declared_intensity_is_taken_as_it_is_and_no_package_is_looked_for(tmp
 def test_a_country_becomes_a_number_whose_source_names_version_and_year(package):
     found = carbon_factor(Carbon(country="FRA"), package)
     assert (found.intensity_g_per_kwh, found.country, found.pue) == (56.039, "FRA", 1.0)
-    assert found.source == f"CodeCarbon {version('codecarbon')} (Our World in Data): France, 2023"
+    assert found.source == f"CodeCarbon {version('codecarbon')}, from Our World in Data: France, 2023"
 
 
 @pytest.mark.parametrize(
