@@ -37,7 +37,8 @@ def warm_up(
     passes_s = []
     for done in range(1, settings.warmup_passes + 1):
         passes_s.append(_pass_s(engine))
-        voice.progress(done, done / settings.warmup_passes)
+        # How long the repeats after them will take is not known, so no share of the whole is.
+        voice.progress(done, None if settings.warmup_max_s else done / settings.warmup_passes)
     if not settings.warmup_max_s:
         unasked = WarmUp(repeats=(), converged=None, reason="not looked at: measurement.warmup_max_s is 0")
         return unasked, tuple(passes_s)

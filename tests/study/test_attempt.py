@@ -1,0 +1,71 @@
+from types import SimpleNamespace
+
+import pytest
+
+from llem.domain.errors import SensorError
+from llem.domain.messages import Stagger
+from llem.projections.manifest import TrialState
+from llem.study.attempt import Bench, TrialAttempt
+from llem.study.folder import StudyFolder
+
+
+class Unwilling:
+    """A launcher that notes what it is asked for and starts nothing."""
+
+    name = "unwilling"
+
+    def __init__(self):
+        self.specs = []
+
+    def start(self, spec, log):
+        self.specs.append(spec)
+        raise OSError("no more processes")
+
+
+class NoRecorders:
+    def begin(self, samples):
+        raise SensorError("no sensor was asked for", remedy="See `llem doctor`.")
+
+
+@pytest.fixture
+def asked(make, tmp_path):
+    """Return a function from a configuration's guard and a bench's needs to what the worker is told."""
+
+    def of(guard_s, **needs):
+        study, planned = make.plan()[:2]
+        config = make.config(measurement={"guard_s": guard_s})
+        planned = planned.model_copy(update={"config": config})
+        launcher = Unwilling()
+        chain = make.chain()
+        bench = Bench(
+            folder=StudyFolder(tmp_path),
+            study=study,
+            experiments={0: planned},
+            host=make.host(),
+            record=chain,
+            launcher=launcher,
+            recorders=NoRecorders(),
+            signals=SimpleNamespace(),
+            watcher=SimpleNamespace(),
+            **needs,
+        )
+        state = TrialState("e0_c1", 0, 1, planned.config_hash, {}, "e0_c1.json")
+        TrialAttempt(bench, state, deadline=None).run()
+        assert [row.kind for row in chain.rows] == ["experiment_running", "experiment_failed"]
+        (spec,) = launcher.specs
+        return spec
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("configured_s", "least_s", "told_s"), [(0.7, 0.0, 0.7), (0.7, 0.2, 0.7), (0.7, 1.5, 1.5), (0.0, 1.5, 0.0)]
+)
+def test_guards_are_as_long_as_a_sensor_needs_unless_there_are_to_be_none(asked, configured_s, least_s, told_s):
+    assert asked(configured_s, least_guard_s=least_s).guard_s == told_s
+
+
+def test_a_worker_is_told_the_segments_that_a_sensor_needs_and_none_otherwise(asked):
+    stagger = Stagger(segments=4, period_s=0.1)
+    assert asked(0.7, stagger=stagger).stagger == stagger
+    assert asked(0.7).stagger is None
