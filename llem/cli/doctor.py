@@ -41,7 +41,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     here = Path.cwd()
     free_bytes = shutil.disk_usage(here).free
     spoiled = spoilers(report.devices, load=os.getloadavg()[0], cpus=host.cpus, free_bytes=free_bytes, folder=here)
-    measured = [channel for channel in report.channels if channel.provenance != "modelled"]
+    measured = [c for c in report.channels if c.measures_energy and c.provenance != "modelled"]
     if json:
         tree = {
             "host": host.model_dump(mode="json"),
@@ -71,7 +71,7 @@ def _show(host: Host, free_bytes: int, report: SensorReport, spoiled: Sequence[S
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("sensor", "device", "covers", "gives", "provenance", "note"):
         table.add_column(heading)
-    for channel in report.channels:
+    for channel in (channel for channel in report.channels if channel.measures_energy):
         row = (
             channel.sensor,
             channel.device,

@@ -25,13 +25,15 @@ from llem.domain.sensing import SensorReport, UnavailableSensor
 from llem.sensors.base import Paced, Sensor, SensorFactory, Steady, Thermometer
 from llem.sensors.samples import SampleWriter
 
+HIDDEN = "the environment hides each of its devices from this study"
+
 
 def open_sensors(
     names: Iterable[str], factories: Mapping[str, SensorFactory]
 ) -> tuple[dict[str, Sensor], SensorReport]:
     """Open the named sensors; return those that work, and the report on all."""
     sensors: dict[str, Sensor] = {}
-    unavailable = []
+    unavailable: list[UnavailableSensor] = []
     for name in names:
         try:
             sensors[name] = factories[name]()
@@ -40,6 +42,10 @@ def open_sensors(
         except Exception as error:  # noqa: BLE001 - a vendor's library may raise anything; the study goes on
             reason = f"{type(error).__name__}: {error}"
             unavailable.append(UnavailableSensor(sensor=name, reason=reason, remedy="Leave it out of `sensors`."))
+    for name, sensor in sensors.items():
+        if not sensor.channels:
+            remedy = "Check CUDA_VISIBLE_DEVICES, or leave it out of `sensors`."
+            unavailable.append(UnavailableSensor(sensor=name, reason=HIDDEN, remedy=remedy))
     report = SensorReport(
         channels=tuple(channel for sensor in sensors.values() for channel in sensor.channels),
         devices=tuple(device for sensor in sensors.values() for device in sensor.devices),

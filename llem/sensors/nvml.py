@@ -1,47 +1,103 @@
-"""NVIDIA GPUs through NVML: the energy counter where there is one, and power readings."""
+"""NVIDIA GPUs through NVML: energy, power, and under which conditions they worked."""
 
+import os
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel, Device, Temperature
 from llem.sensors.base import Reading
+from llem.sensors.nvml_gpu import RecordedGpu, Who
+from llem.sensors.pace import BASE_NS
+from llem.sensors.processes import PROC
+from llem.sensors.visible import MIG, visible
 
-GA100 = (8, 0)
-"""Compute capability of the last chip whose power is instantaneous; from GA10x (8.6) on it is a mean over 1 s."""
-
-PART_TIME = frozenset({GA100, (9, 0)})
-"""A100 and H100: their power sensor sees 25 ms of each 100 ms (arXiv 2312.02741)."""
-UNSEEN_S = 0.075
+TOGETHER_NS = 500_000
+"""GPUs that are due within this time are read by one waking."""
 
 
 class NvmlSensor:
-    """Every NVIDIA GPU that the driver shows, bound by UUID.
+    """The NVIDIA GPUs that this study can use, bound by UUID.
 
-    Channels per GPU: ``energy``, the cumulative counter (millijoules since the driver was loaded; Volta and
-    newer, where the device supports it) and ``power``, ``nvmlDeviceGetPowerUsage`` (milliwatts; a 1 s average
-    on Ampere except GA100 and newer, instantaneous on older ones). The devices themselves are asked what they
-    support, never their architecture.
+    Every GPU that the driver shows is a device; those that CUDA_VISIBLE_DEVICES hides have no channel and are not
+    read (``llem.sensors.visible``). The channels of the others are those of ``RecordedGpu``: what each supports is
+    asked of the device itself, never of its architecture.
 
     Args:
         nvml: The ``pynvml`` module, or one that speaks as it does; imported where left out.
+        environment: The environment in which the study's processes run.
+        study_pid: The process of the session; the parent of this one where left out.
+        proc: Where the kernel shows processes.
     """
 
-    period_s = 0.05
+    period_s = BASE_NS / 1e9
 
-    def __init__(self, nvml: Any = None) -> None:
+    def __init__(
+        self,
+        nvml: Any = None,
+        environment: Mapping[str, str] = os.environ,
+        study_pid: int | None = None,
+        proc: Path = PROC,
+    ) -> None:
         if nvml is None:
             import pynvml
 
             nvml = pynvml
         self._nvml = nvml
-        initialised = False
+        # A driver without a function's version raises a mismatch, which is no NVMLError.
+        self._errors = (nvml.NVMLError, getattr(nvml, "NVMLLibraryMismatchError", nvml.NVMLError))
+        self._handles = self._opened()
+        self.devices: tuple[Device, ...] = tuple(self._device(handle) for handle in self._handles)
+        shown = self._visible(environment)
+        who = Who(os.getppid() if study_pid is None else study_pid, proc)
+        self._gpus = [
+            self._recorded(handle, device, who)
+            for handle, device in zip(self._handles, self.devices, strict=True)
+            if device.id in shown
+        ]
+        self.channels: tuple[Channel, ...] = tuple(channel for gpu in self._gpus for channel in gpu.channels)
+        if not self.devices or (shown and not any(channel.measures_energy for channel in self.channels)):
+            nvml.nvmlShutdown()
+            raise SensorError(
+                "NVML shows no GPU with an energy counter or power readings.",
+                remedy="Check with `nvidia-smi -q -d POWER` what the GPU supports.",
+            )
+
+    def read(self) -> list[Reading]:
+        """Return one reading per channel."""
+        return [reading for gpu in self._gpus for reading in gpu.read()]
+
+    def due_ns(self) -> int:
+        """Return when the first GPU is to be read next, in monotonic nanoseconds."""
+        return min((gpu.due_ns for gpu in self._gpus), default=time.monotonic_ns() + BASE_NS)
+
+    def read_due(self) -> list[Reading]:
+        """Return readings of the GPUs that are due: all of them at the slow pace, one alone around its ticks."""
+        readings: list[Reading] = []
+        for gpu in self._gpus:
+            now_ns = time.monotonic_ns()
+            if gpu.due_ns <= now_ns + TOGETHER_NS:
+                readings += gpu.read_due(now_ns)
+        return readings
+
+    def temperatures(self) -> list[Temperature]:
+        """Return the temperature of each GPU's chip, in degrees Celsius, and the clock of its multiprocessors."""
+        return [
+            self._temperature(handle, device.id) for handle, device in zip(self._handles, self.devices, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Shut NVML down."""
+        self._nvml.nvmlShutdown()
+
+    def _opened(self) -> list[Any]:
+        nvml, initialised = self._nvml, False
         try:
             nvml.nvmlInit()
             initialised = True
-            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+            return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
         except nvml.NVMLError as error:
             if initialised:
                 nvml.nvmlShutdown()
@@ -49,94 +105,46 @@ class NvmlSensor:
                 f"NVML gives no access: {error}.",
                 remedy="On a machine with an NVIDIA GPU, install its driver and check `nvidia-smi`.",
             ) from None
-        self._readers: list[tuple[str, float, Callable[[], int]]] = []
-        channels: list[Channel] = []
-        devices: list[Device] = []
-        self._thermometers: list[tuple[str, Callable[[], int]]] = []
-        for handle in handles:
-            device = self._device(handle)
-            devices.append(device)
-            temperature = partial(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
-            self._thermometers.append((device.id, temperature))
-            channels += self._channels(handle, device.id)
-        if not channels:
-            nvml.nvmlShutdown()
-            raise SensorError(
-                "NVML shows no GPU with an energy counter or power readings.",
-                remedy="Check with `nvidia-smi -q -d POWER` what the GPU supports.",
-            )
-        self.channels = tuple(channels)
-        self.devices = tuple(devices)
 
-    def read(self) -> list[Reading]:
-        """Return one reading per channel: joules for ``energy``, watts for ``power``."""
-        return [self._read(*reader) for reader in self._readers]
+    def _visible(self, environment: Mapping[str, str]) -> tuple[str, ...]:
+        asked_for = environment.get("CUDA_VISIBLE_DEVICES")
+        in_order = environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({d.name for d in self.devices}) == 1
+        whole = not any(device.facts["mig"] for device in self.devices)
+        parts = self._parts() if asked_for is not None and asked_for.startswith(MIG) else {}
+        uuids = [device.id for device in self.devices]
+        return visible(uuids, asked_for, numbered=in_order and whole, parts=parts)
 
-    def temperatures(self) -> list[Temperature]:
-        """Return the temperature of each GPU's chip, in degrees Celsius."""
-        return [self._temperature(*thermometer) for thermometer in self._thermometers]
+    def _parts(self) -> dict[str, str]:
+        """Return the GPU of each MIG instance, by the instance's UUID."""
+        nvml, found = self._nvml, {}
+        for handle, device in zip(self._handles, self.devices, strict=True):
+            for index in range(self._fact(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+                part = self._fact(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index)
+                if part is not None:
+                    found[str(nvml.nvmlDeviceGetUUID(part))] = device.id
+        return found
 
-    def close(self) -> None:
-        """Shut NVML down."""
-        self._nvml.nvmlShutdown()
-
-    def _read(self, channel: str, unit: float, call: Callable[[], int]) -> Reading:
-        before_ns = time.monotonic_ns()
-        try:
-            raw = call()
-        except self._nvml.NVMLError as error:
-            return Reading(channel, before_ns, time.monotonic_ns(), None, str(error))
-        return Reading(channel, before_ns, time.monotonic_ns(), raw * unit)
-
-    def _temperature(self, device: str, call: Callable[[], int]) -> Temperature:
-        try:
-            return Temperature(device=device, temperature_c=call())
-        except self._nvml.NVMLError as error:
-            return Temperature(device=device, temperature_c=None, reason=str(error))
-
-    def _channels(self, handle: Any, uuid: str) -> list[Channel]:
-        channels = []
-        whole_gpu = "covers the whole GPU, not one MIG instance" if self._mig(handle) else None
-        for suffix, kind, provenance, call in (
-            ("energy", "energy_j", "counter", self._nvml.nvmlDeviceGetTotalEnergyConsumption),
-            ("power", "power_w", "sampled", self._nvml.nvmlDeviceGetPowerUsage),
-        ):
-            try:
-                call(handle)
-            except self._nvml.NVMLError:
-                continue  # not supported by this device: it then has no such channel
-            channel = Channel.model_validate(
-                {
-                    "id": f"nvml/{uuid}/{suffix}",
-                    "sensor": "nvml",
-                    "device": uuid,
-                    "boundary": "gpu",
-                    "kind": kind,
-                    "provenance": provenance,
-                    "note": whole_gpu,
-                    "averages_over_s": self._averages_over_s(handle) if kind == "power_w" else None,
-                    "unseen_s": self._unseen_s(handle) if kind == "energy_j" else None,
-                }
-            )
-            channels.append(channel)
-            # NVML counts in mJ and mW: a thousandth of the channel's unit.
-            self._readers.append((channel.id, 1e-3, partial(call, handle)))
-        return channels
-
-    def _averages_over_s(self, handle: Any) -> float | None:
-        """Return what time ``nvmlDeviceGetPowerUsage`` averages over, by its documentation; None where unknown."""
-        capability = self._capability(handle)
-        if capability is None:
-            return None
-        return 0.0 if capability <= GA100 else 1.0
-
-    def _unseen_s(self, handle: Any) -> float | None:
-        """Return what of each period the counter may miss: it may be a sum of the power readings, untested."""
-        return UNSEEN_S if self._capability(handle) in PART_TIME else None
-
-    def _capability(self, handle: Any) -> tuple[int, int] | None:
+    def _recorded(self, handle: Any, device: Device, who: Who) -> RecordedGpu:
         capability = self._fact(self._nvml.nvmlDeviceGetCudaComputeCapability, handle)
-        return None if capability is None else (int(capability[0]), int(capability[1]))
+        return RecordedGpu(
+            self._nvml,
+            handle,
+            device.id,
+            driver=self._fact(self._nvml.nvmlSystemGetDriverVersion),
+            capability=None if capability is None else (int(capability[0]), int(capability[1])),
+            note="covers the whole GPU, not one MIG instance" if device.facts["mig"] else None,
+            who=who,
+            errors=self._errors,
+        )
+
+    def _temperature(self, handle: Any, device: str) -> Temperature:
+        nvml = self._nvml
+        clock_mhz = self._fact(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM)
+        try:
+            degrees_c = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+        except self._errors as error:
+            return Temperature(device=device, temperature_c=None, reason=str(error), clock_mhz=clock_mhz)
+        return Temperature(device=device, temperature_c=degrees_c, clock_mhz=clock_mhz)
 
     def _mig(self, handle: Any) -> bool | None:
         modes = self._fact(self._nvml.nvmlDeviceGetMigMode, handle)
@@ -165,9 +173,7 @@ class NvmlSensor:
 
     def _fact(self, call: Callable[..., Any], *args: Any) -> Any:
         """Return what ``call`` says; None where the device or an older driver does not tell."""
-        # A driver without the function's version raises a mismatch, which is no NVMLError.
-        too_old = getattr(self._nvml, "NVMLLibraryMismatchError", self._nvml.NVMLError)
         try:
             return call(*args)
-        except (self._nvml.NVMLError, too_old):
+        except self._errors:
             return None

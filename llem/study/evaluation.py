@@ -36,7 +36,11 @@ def evaluated(
     """
     # The recorder reads every sensor that any experiment of the study asks for.
     asked = config.measurement.sensors
-    channels = [c for c in samples.channels if asked == "auto" or c.sensor in asked] if samples else []
+    channels = [
+        channel
+        for channel in (samples.channels if samples else ())
+        if channel.measures_energy and (asked == "auto" or channel.sensor in asked)
+    ]
     return evaluate(
         config,
         measured,

@@ -1,16 +1,15 @@
 """The machine that a study is planned for: its GPUs, asked of a recorder so that this process never loads NVML."""
 
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 
 from llem.domain.errors import SensorError
 from llem.domain.host import Gpu
 from llem.domain.sensing import Device
+from llem.sensors.visible import identifiers, index_of
 from llem.study.recording import COMMAND, RecorderClient
 
 GPU_NODES = tuple(map(Path, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/nvmap")))
@@ -48,7 +47,7 @@ class ProbedMachine:
         asked_for = os.environ.get("CUDA_VISIBLE_DEVICES")
         if asked_for is not None and asked_for.startswith("MIG-"):
             return None  # a part of a GPU, of which NVML's list of GPUs says nothing
-        if asked_for is not None and not _identifiers(asked_for):
+        if asked_for is not None and not identifiers(asked_for):
             return ()
         devices = self._devices()
         by_speed = os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
@@ -87,32 +86,14 @@ def visible_gpus(devices: Sequence[Device], asked_for: str | None, *, by_speed: 
     if asked_for is None:
         return tuple(numbered)
     shown: dict[int, Gpu] = {}
-    for identifier in _identifiers(asked_for):
-        index = identifier if isinstance(identifier, int) else _index(identifier, devices)
+    for identifier in identifiers(asked_for):
+        index = identifier if isinstance(identifier, int) else index_of(identifier, [device.id for device in devices])
         if index is None or index >= len(gpus):
             break
         if index in shown:
             return ()
         shown[index] = numbered[index] if isinstance(identifier, int) else gpus[index]
     return tuple(shown.values())
-
-
-def _identifiers(asked_for: str) -> list[int] | list[str]:
-    """Return what CUDA_VISIBLE_DEVICES names up to the first bad word: the beginnings of UUIDs, or numbers."""
-    words = [word.strip() for word in asked_for.split(",")]
-    if asked_for.startswith("GPU-"):
-        uuids = list(takewhile(lambda word: word.startswith("GPU-"), words))
-        return uuids if len(set(uuids)) == len(uuids) else []
-    # CUDA reads as far as there are digits: 1gpu is 1.
-    found = takewhile(bool, (re.match(r"\+?\d+", word) for word in words))
-    numbers = [int(number[0]) for number in found if number]
-    return numbers if len(set(numbers)) == len(numbers) else []
-
-
-def _index(start_of_uuid: str, devices: Sequence[Device]) -> int | None:
-    """Return the one device whose UUID begins so; None where none or several do."""
-    found = [index for index, device in enumerate(devices) if device.id.startswith(start_of_uuid)]
-    return found[0] if len(found) == 1 else None
 
 
 def _gpu(device: Device) -> Gpu:

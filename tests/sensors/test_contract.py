@@ -1,13 +1,18 @@
 """What every sensor in the registry must do, read from a machine that is made up where it has to be."""
 
+import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel, Device, Temperature
-from llem.sensors import SENSORS, Thermometer
+from llem.sensors import SENSORS, Paced, Thermometer
+from llem.sensors.nvml_gpu import RecordedGpu, Who
+
+S = 1_000_000_000
 
 
 class NVMLError(Exception):
@@ -17,9 +22,12 @@ class NVMLError(Exception):
 class FakeGpu:
     """One GPU as NVML shows it; None is what it does not support."""
 
-    def __init__(self, uuid="GPU-1", energy_mj=5_000, power_mw=120_000, mig=(0, 0), temperature_c=55):
+    def __init__(
+        self, uuid="GPU-1", energy_mj=5_000, power_mw=120_000, mig=(0, 0), temperature_c=55, fields=None, name="Fake"
+    ):
         self.uuid, self.energy_mj, self.power_mw, self.mig = uuid, energy_mj, power_mw, mig
-        self.temperature_c, self.failing = temperature_c, None
+        self.temperature_c, self.fields, self.name = temperature_c, fields, name
+        self.failing, self.pids, self.parts = None, (os.getpid(), 1), ()
 
 
 class FakeNvml:
@@ -27,10 +35,10 @@ class FakeNvml:
 
     NVMLError = NVMLError
     NVML_DEVICE_MIG_ENABLE = 1
-    NVML_TEMPERATURE_GPU = 0
+    NVML_TEMPERATURE_GPU, NVML_CLOCK_SM, NVML_CLOCK_MEM = 0, 1, 2
 
-    def __init__(self, *gpus, broken=None):
-        self.gpus, self.broken, self.calls = gpus, broken, []
+    def __init__(self, *gpus, broken=None, driver="580.1"):
+        self.gpus, self.broken, self.calls, self.driver = gpus, broken, [], driver
 
     def nvmlInit(self):  # noqa: N802
         self.calls.append("init")
@@ -39,6 +47,31 @@ class FakeNvml:
 
     def nvmlShutdown(self):  # noqa: N802
         self.calls.append("shutdown")
+
+    def nvmlDeviceGetFieldValues(self, gpu, numbers):  # noqa: N802
+        self.told(gpu, gpu.fields)
+        self.calls.append(tuple(numbers))
+        return [self.field(gpu.fields.get(number)) for number in numbers]
+
+    def field(self, value):
+        found = SimpleNamespace(nvmlReturn=0 if value is not None else 3, valueType=3)
+        found.value = SimpleNamespace(ullVal=value)
+        return found
+
+    def nvmlDeviceGetClockInfo(self, gpu, clock):  # noqa: N802
+        return self.told(gpu, {1: 1980, 2: 2619}[clock])
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, gpu):  # noqa: N802
+        return self.told(gpu, 4)
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, gpu):  # noqa: N802
+        raise NVMLError("Function Not Found")
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, gpu):  # noqa: N802
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, gpu, index):  # noqa: N802
+        return self.told(gpu, gpu.parts[index] if index < len(gpu.parts) else None)
 
     def nvmlDeviceGetCount(self):  # noqa: N802
         return len(self.gpus)
@@ -50,7 +83,7 @@ class FakeNvml:
         return gpu.uuid
 
     def nvmlDeviceGetName(self, gpu):  # noqa: N802
-        return "NVIDIA Fake"
+        return f"NVIDIA {gpu.name}"
 
     def nvmlDeviceGetTotalEnergyConsumption(self, gpu):  # noqa: N802
         return self.told(gpu, gpu.energy_mj)
@@ -75,13 +108,13 @@ class FakeNvml:
         return SimpleNamespace(total=80 << 30)
 
     def nvmlDeviceGetComputeRunningProcesses(self, gpu):  # noqa: N802
-        return [1, 2]
+        return self.told(gpu, [SimpleNamespace(pid=pid) for pid in gpu.pids])
 
     def nvmlDeviceGetCudaComputeCapability(self, gpu):  # noqa: N802
         return (9, 0)
 
     def nvmlSystemGetDriverVersion(self):  # noqa: N802
-        return "580.1"
+        return self.driver
 
     def told(self, gpu, value):
         if gpu.failing:
@@ -165,7 +198,7 @@ def test_a_reading_has_one_value_per_channel_with_the_times_around_it(sensor):
 def test_a_counter_never_falls(sensor):
     first, second = sensor.read(), sensor.read()
     for channel, one, other in zip(sensor.channels, first, second, strict=True):
-        assert channel.kind == "power_w" or other.value >= one.value
+        assert channel.provenance == "sampled" or other.value >= one.value
 
 
 def test_a_sensor_with_temperatures_tells_one_of_each_of_its_devices(sensor):
@@ -180,15 +213,106 @@ def test_gpus_have_temperatures_and_the_others_none(opened):
     assert {name for name in SENSORS if isinstance(opened(name), Thermometer)} == {"nvml"}
 
 
+FIELDS = {83: 123_456_789, 186: 250_500, 185: 249_000, 74: 7_000, 75: 11, 269: 5, 270: 0, 271: 2, 77: 3, 79: 4}
+CONDITIONS = ["temperature", "clock_sm", "clock_memory", "event_reasons", "foreign_processes"]
+BY_POLICY = ["throttle_power_cap", "throttle_sw_thermal", "throttle_board_limit", "throttle_reliability"]
+
+
+def names(channels):
+    return [channel.id.removeprefix("nvml/GPU-1/") for channel in channels]
+
+
 class TestNvml:
-    def test_millijoules_and_milliwatts_become_joules_and_watts(self):
+    def test_one_call_of_field_values_gives_energy_power_and_what_holds_clocks_down(self):
+        gpu = FakeGpu(fields=FIELDS)
+        nvml = FakeNvml(gpu)
+        sensor = SENSORS["nvml"](nvml)
+        nvml.calls.clear()
+        readings = sensor.read()
+        assert nvml.calls == [(83, 186, 185, 74, 269, 270, 271, 77, 79)]
+        assert len({(reading.before_ns, reading.after_ns) for reading in readings[:9]}) == 1
+        told = {name: reading.value for name, reading in zip(names(sensor.channels), readings, strict=True)}
+        assert told == {
+            "energy": pytest.approx(123_456.789),
+            "power_instant": 250.5,
+            "power_average": 249.0,
+            "throttle_power_cap": 7_000,
+            "throttle_sw_thermal": 5,
+            "throttle_hw_thermal": 0,
+            "throttle_power_brake": 2,
+            "throttle_board_limit": 3,
+            "throttle_reliability": 4,
+            "temperature": 55,
+            "clock_sm": 1980,
+            "clock_memory": 2619,
+            "event_reasons": 4,
+            "foreign_processes": 1,
+        }
+
+    def test_channels_say_what_kind_of_figure_they_are(self):
+        channels = SENSORS["nvml"](FakeNvml(FakeGpu(fields=FIELDS))).channels
+        kinds = {name: (c.kind, c.aspect, c.provenance) for name, c in zip(names(channels), channels, strict=True)}
+        assert kinds["energy"] == ("energy_j", None, "counter")
+        assert kinds["power_instant"] == ("power_w", "instant", "sampled")
+        assert kinds["power_average"] == ("power_w", "average", "sampled")
+        assert kinds["throttle_hw_thermal"] == ("throttle_ns", "hw_thermal", "counter")
+        assert kinds["clock_sm"] == ("clock_mhz", "sm", "sampled")
+        assert kinds["event_reasons"] == ("event_reasons", None, "sampled")
+        assert [c.averages_over_s for c in channels if c.kind == "power_w"] == [0.0, 1.0]
+        assert [c.unseen_s for c in channels if c.measures_energy] == [0.075, 0.075, None]
+
+    def test_a_driver_before_the_numbers_of_fields_changed_is_not_asked_for_the_new_ones(self):
+        nvml = FakeNvml(FakeGpu(fields=FIELDS), driver="570.86.15")
+        sensor = SENSORS["nvml"](nvml)
+        assert [name for name in names(sensor.channels) if name.startswith("throttle")] == BY_POLICY
+        assert sensor.read()[4].value == 11
+        assert not any(number in call for call in nvml.calls if call != "init" for number in (269, 270, 271))
+
+    def test_a_field_that_a_gpu_does_not_support_is_no_channel_and_has_a_plain_call_where_there_is_one(self):
+        sensor = SENSORS["nvml"](FakeNvml(FakeGpu(fields={186: 250_500, 74: 1})))
+        assert names(sensor.channels) == ["power_instant", "throttle_power_cap", "energy", *CONDITIONS]
+        assert [reading.value for reading in sensor.read()[:3]] == [250.5, 1.0, 5.0]
+
+    def test_a_field_that_fails_later_is_none_with_its_reason_and_the_others_are_told(self):
+        gpu = FakeGpu(fields=dict(FIELDS))
+        sensor = SENSORS["nvml"](FakeNvml(gpu))
+        del gpu.fields[186]
+        energy, instant, average, *_ = sensor.read()
+        assert (instant.value, instant.reason) == (None, "3")
+        assert (energy.value, average.value) == (pytest.approx(123_456.789), 249.0)
+
+    def test_energy_and_power_are_read_each_time_and_the_rest_when_it_is_due(self):
+        gpu = RecordedGpu(
+            FakeNvml(FakeGpu(fields=FIELDS)),
+            FakeGpu(fields=FIELDS),
+            "GPU-1",
+            driver=None,
+            capability=None,
+            note=None,
+            who=Who(os.getpid(), Path("/proc")),
+            errors=(NVMLError,),
+        )
+        gpu.read()
+        now_ns = time.monotonic_ns()
+        assert [len(gpu.read_due(now_ns + n * S // 100)) for n in (0, 11, 12, 21, 31)] == [3, 9, 3, 9, 9]
+        assert [len(gpu.read_due(now_ns + n * S // 100)) for n in (101, 102, 112, 201, 202)] == [14, 3, 9, 14, 3]
+
+    def test_it_says_when_it_wants_to_be_read_and_reads_nothing_long_before(self):
+        sensor = SENSORS["nvml"](FakeNvml(FakeGpu(fields=FIELDS), FakeGpu("GPU-2", fields=FIELDS)))
+        assert isinstance(sensor, Paced)
+        assert sensor.due_ns() <= time.monotonic_ns()
+        assert {reading.channel for reading in sensor.read_due()} == {channel.id for channel in sensor.channels}
+        assert sensor.due_ns() > 0
+
+    def test_without_field_values_there_are_the_plain_calls(self):
         gpu = FakeGpu(energy_mj=123_456_789, power_mw=250_500)
         sensor = SENSORS["nvml"](FakeNvml(gpu))
-        assert [(c.id, c.kind, c.provenance, c.boundary) for c in sensor.channels] == [
-            ("nvml/GPU-1/energy", "energy_j", "counter", "gpu"),
-            ("nvml/GPU-1/power", "power_w", "sampled", "gpu"),
+        measuring = [c for c in sensor.channels if c.measures_energy]
+        assert [(c.id, c.kind, c.provenance, c.boundary, c.aspect) for c in measuring] == [
+            ("nvml/GPU-1/energy", "energy_j", "counter", "gpu", None),
+            ("nvml/GPU-1/power", "power_w", "sampled", "gpu", "usage"),
         ]
-        assert [reading.value for reading in sensor.read()] == pytest.approx([123_456.789, 250.5])
+        assert [reading.value for reading in sensor.read()[:2]] == pytest.approx([123_456.789, 250.5])
 
     @pytest.mark.parametrize(
         ("capability", "averages_over_s", "unseen_s"),
@@ -204,22 +328,55 @@ class TestNvml:
     def test_a_gpu_says_what_its_readings_average_over_and_miss(self, capability, averages_over_s, unseen_s):
         nvml = FakeNvml(FakeGpu())
         nvml.nvmlDeviceGetCudaComputeCapability = lambda gpu: nvml.told(gpu, capability)
-        energy, power = SENSORS["nvml"](nvml).channels
+        energy, power = [c for c in SENSORS["nvml"](nvml).channels if c.measures_energy]
         assert (power.averages_over_s, power.unseen_s) == (averages_over_s, None)
         assert (energy.averages_over_s, energy.unseen_s) == (None, unseen_s)
 
     def test_a_gpu_without_a_counter_has_no_energy_channel_rather_than_zeros(self):
         sensor = SENSORS["nvml"](FakeNvml(FakeGpu(energy_mj=None)))
-        assert [channel.id for channel in sensor.channels] == ["nvml/GPU-1/power"]
-        assert [reading.value for reading in sensor.read()] == [120.0]
+        assert names(sensor.channels) == ["power", *CONDITIONS]
+        assert sensor.read()[0].value == 120.0
 
     def test_a_reading_that_fails_is_none_with_the_reason_and_never_zero(self):
         gpu = FakeGpu()
         sensor = SENSORS["nvml"](FakeNvml(gpu))
         gpu.failing = "GPU is lost"
-        assert [(reading.value, reading.reason) for reading in sensor.read()] == [(None, "GPU is lost")] * 2
+        assert {(reading.value, reading.reason) for reading in sensor.read()} == {(None, "GPU is lost")}
         gpu.failing = None
-        assert [reading.value for reading in sensor.read()] == [5.0, 120.0]
+        assert [reading.value for reading in sensor.read()[:2]] == [5.0, 120.0]
+
+    def test_a_call_of_field_values_that_fails_as_a_whole_fails_for_each_channel(self):
+        gpu = FakeGpu(fields=FIELDS)
+        sensor = SENSORS["nvml"](FakeNvml(gpu))
+        gpu.failing = "GPU is lost"
+        readings = sensor.read()
+        assert [reading.channel for reading in readings] == [channel.id for channel in sensor.channels]
+        assert {(reading.value, reading.reason) for reading in readings} == {(None, "GPU is lost")}
+
+    @pytest.mark.parametrize(
+        ("environment", "read"),
+        [
+            ({}, ["GPU-a", "GPU-b", "GPU-c"]),
+            ({"CUDA_VISIBLE_DEVICES": "1"}, ["GPU-b"]),
+            ({"CUDA_VISIBLE_DEVICES": "GPU-c,GPU-a"}, ["GPU-a", "GPU-c"]),
+            ({"CUDA_VISIBLE_DEVICES": "MIG-GPU-b/1/0"}, ["GPU-b"]),
+            ({"CUDA_VISIBLE_DEVICES": "MIG-7777"}, ["GPU-c"]),
+            ({"CUDA_VISIBLE_DEVICES": ""}, []),
+        ],
+    )
+    def test_gpus_that_this_study_cannot_use_are_listed_and_not_read(self, environment, read):
+        gpus = [FakeGpu(f"GPU-{name}") for name in "abc"]
+        gpus[2].parts = (FakeGpu("MIG-7777"),)
+        sensor = SENSORS["nvml"](FakeNvml(*gpus), environment)
+        assert [device.id for device in sensor.devices] == ["GPU-a", "GPU-b", "GPU-c"]
+        assert list(dict.fromkeys(channel.device for channel in sensor.channels)) == read
+        assert [reading.channel for reading in sensor.read()] == [channel.id for channel in sensor.channels]
+
+    @pytest.mark.parametrize(("order", "read"), [("PCI_BUS_ID", ["GPU-b"]), ("FASTEST_FIRST", ["GPU-a", "GPU-b"])])
+    def test_among_gpus_that_differ_a_number_in_cudas_own_order_may_be_any_of_them(self, order, read):
+        nvml = FakeNvml(FakeGpu("GPU-a", name="H100"), FakeGpu("GPU-b", name="T4"))
+        sensor = SENSORS["nvml"](nvml, {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": order})
+        assert list(dict.fromkeys(channel.device for channel in sensor.channels)) == read
 
     def test_a_machine_without_a_driver_says_what_mends_it(self):
         with pytest.raises(SensorError, match="NVML gives no access: Driver Not Loaded") as refused:
@@ -262,8 +419,8 @@ class TestNvml:
         sensor = SENSORS["nvml"](FakeNvml(*gpus))
         gpus[2].failing = "GPU is lost"
         assert sensor.temperatures() == [
-            Temperature(device="GPU-1", temperature_c=61),
-            Temperature(device="GPU-2", temperature_c=None, reason="Not Supported"),
+            Temperature(device="GPU-1", temperature_c=61, clock_mhz=1980),
+            Temperature(device="GPU-2", temperature_c=None, reason="Not Supported", clock_mhz=1980),
             Temperature(device="GPU-3", temperature_c=None, reason="GPU is lost"),
         ]
 

@@ -9,6 +9,7 @@ import pytest
 
 from llem.domain.host import Gpu
 from llem.domain.sensing import Device
+from llem.sensors.visible import identifiers
 from llem.study.machine import ProbedMachine, UnknownMachine, visible_gpus
 
 SIM0 = Gpu(name="Simulated GPU 0", compute_capability=(9, 0), memory_bytes=None)
@@ -168,7 +169,5 @@ class TestVisible:
     def test_identifiers_are_read_as_torch_reads_them(self, asked_for, monkeypatch):
         from torch.cuda import _parse_visible_devices
 
-        from llem.study.machine import _identifiers
-
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", asked_for)
-        assert _identifiers(asked_for) == _parse_visible_devices()
+        assert identifiers(asked_for) == _parse_visible_devices()
