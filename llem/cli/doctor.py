@@ -5,89 +5,108 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
-from llem.cli.console import table_console
-from llem.cli.words import printable
-from llem.domain.host import Host
+from llem.cli.doctorview import CheckProgress, Examined, show
+from llem.domain.checked import capabilities
+from llem.domain.errors import SensorError
 from llem.domain.sensing import SensorReport
+from llem.domain.sensor_check import SensorCheck
 from llem.sensors import automatic_sensors
+from llem.sensors.samples import ENDING
+from llem.study.checking import CheckSettings, check_now
 from llem.study.host import host_facts, require_linux
 from llem.study.recording import RecorderClient
-from llem.study.spoilers import Spoiler, spoilers
+from llem.study.signals import EndingSignals, SessionInterrupted
+from llem.study.spoilers import spoilers
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Show what can be measured on this machine, and what would mend the rest.
+def doctor(
+    *,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Show what can be measured on this machine and how well, and what would mend the rest.
+
+    Reads the sensors for some seconds, idle and with the GPUs at work, and compares them with each other.
 
     Parameters
     ----------
+    quick
+        Ask the sensors what they are, and do not check them.
     json
         Print the report as JSON on stdout.
     """
     require_linux()
-    with tempfile.TemporaryDirectory(prefix="llem-") as spare:
-        recorder = RecorderClient(automatic_sensors(), Path(spare) / "recorder.log", None)
-        report = recorder.report
-        recorder.close()
-    host = host_facts()
-    here = Path.cwd()
-    free_bytes = shutil.disk_usage(here).free
-    spoiled = spoilers(report.devices, load=os.getloadavg()[0], cpus=host.cpus, free_bytes=free_bytes, folder=here)
-    measured = [c for c in report.channels if c.measures_energy and c.provenance != "modelled"]
+    try:
+        found = _examined(quick=quick)
+    except SessionInterrupted as stop:
+        return stop.exit_code
     if json:
-        tree = {
-            "host": host.model_dump(mode="json"),
-            "disk_free_bytes": free_bytes,
-            "sensors": report.model_dump(mode="json"),
-            "spoilers": [spoiler.model_dump(mode="json") for spoiler in spoiled],
-            "can_measure_energy": bool(measured),
-        }
-        print(jsonlib.dumps(tree))
+        print(jsonlib.dumps(_tree(found)))
     else:
-        _show(host, free_bytes, report, spoiled)
-        if not measured:
-            print(
-                "No energy can be measured here: figures will be modelled (~) or null. Time, tokens and memory are "
-                "measured all the same.",
-                file=sys.stderr,
-            )
-    return 0 if measured else 3
-
-
-def _show(host: Host, free_bytes: int, report: SensorReport, spoiled: Sequence[Spoiler]) -> None:
-    console = table_console()
-    versions = "  ".join(f"{name} {number}" for name, number in host.packages.items())
-    console.print(Text(f"{host.name}: {host.cpu}, {host.cpus} CPUs, {host.memory_bytes / 2**30:.0f} GiB memory"))
-    console.print(Text(f"kernel {host.kernel}  python {host.python}  {versions}", style="dim"))
-    console.print(Text(f"{free_bytes / 2**30:.0f} GiB free in this folder", style="dim"))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("sensor", "device", "covers", "gives", "provenance", "note"):
-        table.add_column(heading)
-    for channel in (channel for channel in report.channels if channel.measures_energy):
-        row = (
-            channel.sensor,
-            channel.device,
-            channel.boundary,
-            channel.kind,
-            channel.provenance,
-            channel.note or "",
+        show(found)
+    if not found.capabilities and not json:
+        print(
+            "No energy can be measured here: figures will be modelled (~) or null. Time, tokens and memory are "
+            "measured all the same.",
+            file=sys.stderr,
         )
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(table)
-    for device in report.devices:
-        facts = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in device.facts.items())
-        console.print(Text(printable(f"{device.id}  {device.name}: {facts}")))
-    for missing in report.unavailable:
-        console.print(Text(printable(f"{missing.sensor}: {missing.reason}")))
-        console.print(Text(printable(f"  → {missing.remedy}"), style="dim"))
-    for spoiler in spoiled:
-        console.print(Text(printable(f"{spoiler.where} spoils comparisons: {spoiler.found}")))
-        console.print(Text(printable(f"  → {spoiler.remedy}"), style="dim"))
+    return 0 if found.capabilities else 3
+
+
+def _examined(*, quick: bool) -> Examined:
+    with tempfile.TemporaryDirectory(prefix="llem-") as spare, EndingSignals() as signals:
+        recorder = RecorderClient(automatic_sensors(), Path(spare) / "recorder.log", signals)
+        try:
+            report = recorder.report
+            check, unchecked = (None, "--quick") if quick else _checked(recorder, report, Path(spare), signals)
+        finally:
+            recorder.close()
+    host, here = host_facts(), Path.cwd()
+    free_bytes = shutil.disk_usage(here).free
+    return Examined(
+        host=host,
+        free_bytes=free_bytes,
+        report=report,
+        check=check,
+        unchecked=unchecked,
+        capabilities=capabilities(report.channels, check),
+        spoilers=spoilers(
+            report.devices,
+            load=os.getloadavg()[0],
+            cpus=host.cpus,
+            free_bytes=free_bytes,
+            folder=here,
+            check=check,
+        ),
+    )
+
+
+def _checked(
+    recorder: RecorderClient, report: SensorReport, spare: Path, signals: EndingSignals
+) -> tuple[SensorCheck | None, str | None]:
+    """Return what a check found, or why there was none."""
+    try:
+        with CheckProgress() as progress:
+            samples, log = spare / f"check{ENDING}", spare / "load.log"
+            event = check_now(recorder, report, samples, log, signals, progress, CheckSettings())
+    except SensorError as error:
+        return None, error.message
+    return (event.check, None) if event else (None, "no channel here measures energy")
+
+
+def _tree(found: Examined) -> dict[str, object]:
+    return {
+        "host": found.host.model_dump(mode="json"),
+        "disk_free_bytes": found.free_bytes,
+        "sensors": found.report.model_dump(mode="json"),
+        "check": found.check.model_dump(mode="json") if found.check else None,
+        "no_check_reason": found.unchecked,
+        "capabilities": [capability.model_dump(mode="json") for capability in found.capabilities],
+        "spoilers": [spoiler.model_dump(mode="json") for spoiler in found.spoilers],
+        "can_measure_energy": bool(found.capabilities),
+    }

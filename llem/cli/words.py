@@ -35,6 +35,13 @@ def energy_text(value_j: float, provenance: Provenance) -> str:
     return _three_digits(value_j, "J", provenance)
 
 
+def quantity_text(value: float, unit: str) -> str:
+    """Return a quantity with a prefix that suits it: ``100 ms``, ``1 mJ``."""
+    rounded = float(f"{value:.3g}")
+    factor, prefix = _scale(rounded)
+    return f"{rounded / factor:.3g} {prefix}{unit}"
+
+
 def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenance = "counter") -> str:
     """Return ``mean ± half width`` with matching digits: two digits of the half width set the rest."""
     factor, prefix = _scale(value.mean) if unit else (1.0, "")

@@ -6,13 +6,60 @@ from itertools import groupby
 
 from llem.domain.energy import UNKNOWN_AVERAGE_S
 from llem.domain.messages import Stagger
-from llem.domain.sensing import Channel
-from llem.domain.sensor_check import ChannelCheck, DeviceCheck, SensorCheck
+from llem.domain.model import Value
+from llem.domain.sensing import Channel, Provenance
+from llem.domain.sensor_check import ChannelCheck, DeviceCheck, Grade, SensorCheck
 
 GUARD_PERIODS = 6
 AFTER_AVERAGE_S = 0.5
 FEWEST_SEGMENTS = 4
 MOST_SEGMENTS = 64
+
+
+class Capability(Value):
+    """How one device's energy is measured here.
+
+    Attributes:
+        device: Its lasting name.
+        boundary: What part of the machine it is.
+        leads: The channel whose figure stands for it.
+        provenance: Where that figure comes from.
+        grade: How well its counter did in the check; None where it has none, or none was made.
+        guard_s: How long guards must be, in seconds.
+        segments: In how many segments a window is laid; None for one piece.
+    """
+
+    device: str
+    boundary: str
+    leads: str
+    provenance: Provenance
+    grade: Grade | None
+    guard_s: float
+    segments: int | None
+
+
+def capabilities(channels: Sequence[Channel], check: SensorCheck | None) -> list[Capability]:
+    """Return how each device's energy is measured; a device of which only a model speaks is left out."""
+    return [
+        _capability(leading, own, check)
+        for own in by_device(channels)
+        for leading in (leading_channel(own, check),)
+        if leading is not None
+    ]
+
+
+def _capability(leading: Channel, own: Sequence[Channel], check: SensorCheck | None) -> Capability:
+    found = [] if check is None else [device for device in check.devices if device.device == leading.device]
+    stagger = stagger_for([leading.device], own, check)
+    return Capability(
+        device=leading.device,
+        boundary=leading.boundary,
+        leads=leading.id,
+        provenance=leading.provenance,
+        grade=found[0].grade if found else None,
+        guard_s=least_guard_s(own, check),
+        segments=stagger.segments if stagger else None,
+    )
 
 
 def checked_channels(channels: Sequence[Channel], check: SensorCheck | None) -> list[Channel]:
@@ -72,7 +119,7 @@ def stagger_for(devices: Collection[str], channels: Sequence[Channel], check: Se
     """
     found = [
         part
-        for own in _by_device(channels)
+        for own in by_device(channels)
         if own[0].device in devices
         for part in (_part_seen(own, check),)
         if part is not None
@@ -109,7 +156,7 @@ def least_guard_s(channels: Sequence[Channel], check: SensorCheck | None) -> flo
         channels: Channels as their sensors describe them.
         check: What was found; None where nothing was checked.
     """
-    leading = (leading_channel(own, check) for own in _by_device(channels))
+    leading = (leading_channel(own, check) for own in by_device(channels))
     return max((_guard_s(channel, check) for channel in leading if channel is not None), default=0.0)
 
 
@@ -142,7 +189,8 @@ def _channel_check(channel: Channel, check: SensorCheck) -> ChannelCheck | None:
     return next((found for found in check.channels if found.channel == channel.id), None)
 
 
-def _by_device(channels: Sequence[Channel]) -> Iterator[list[Channel]]:
+def by_device(channels: Sequence[Channel]) -> Iterator[list[Channel]]:
+    """Yield the channels of each device and boundary."""
     ordered = sorted(channels, key=lambda channel: (channel.device, channel.boundary))
     for _, own in groupby(ordered, key=lambda channel: (channel.device, channel.boundary)):
         yield list(own)

@@ -15,6 +15,8 @@ from llem.domain.statistics import percentiles
 
 DOUBTFUL_REL = 0.02
 POOR_REL = 0.05
+SETTLED_S = 3 * SLOWEST_UPDATE_S
+"""A reading tells of the period before its update, was published up to one later, and late: so old it may be."""
 
 Edges = Mapping[str, Sequence[Edge]]
 
@@ -225,11 +227,11 @@ def _agreement(
     """Return how far the mean power of two channels differs while the load is constant (S4); None where unknown.
 
     The counter's mean is that between its first and last tick; a channel's readings are each held over the interval
-    before. Readings that still average over the time before the stretch are left out, and the counter's time lies
+    before. Readings that still tell of the time before the stretch are left out, and the counter's time lies
     half an average earlier than theirs, so that a slow drift of the power is in both.
     """
     late_s = UNKNOWN_AVERAGE_S if other.averages_over_s is None else other.averages_over_s
-    first_ns = stretch.start_ns + round((late_s + SLOWEST_UPDATE_S) * 1e9)
+    first_ns = stretch.start_ns + round((late_s + SETTLED_S) * 1e9)
     readings = [edge for edge in edges if first_ns <= edge.middle_ns <= stretch.end_ns]
     if isinstance(published, Unmeasured) or len(readings) < FEWEST_TICKS:
         return None

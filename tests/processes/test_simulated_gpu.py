@@ -1,6 +1,8 @@
 """A study on two simulated GPUs: the real nvidia-ml-py in the real recorder, and a true power that is known."""
 
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -72,11 +74,36 @@ def test_a_gpu_that_no_sensor_knows_has_no_energy_and_a_reason(lab: Any, nvml: A
 
 
 def test_doctor_shows_what_each_gpu_can_tell(lab: Any, nvml: Any) -> None:
-    shown = json.loads(lab.llem("doctor", "--json", env=nvml).out)
+    shown = json.loads(lab.llem("doctor", "--quick", "--json", env=nvml).out)
     assert shown["can_measure_energy"] is True
+    assert (shown["check"], shown["no_check_reason"]) == (None, "--quick")
     channels = {(channel["device"], channel["kind"]) for channel in shown["sensors"]["channels"]}
     assert {(COUNTED, "energy_j"), (COUNTED, "power_w"), (UNCOUNTED, "power_w")} <= channels
     assert (UNCOUNTED, "energy_j") not in channels
+    leads = {capability["device"]: capability["provenance"] for capability in shown["capabilities"]}
+    assert leads == {COUNTED: "counter", UNCOUNTED: "sampled"}
+
+
+def test_doctor_checks_the_sensors_of_each_gpu(lab: Any, nvml: Any) -> None:
+    session = lab.llem("doctor", "--json", env=nvml)
+    assert "checking the sensors" in session.err
+    check = json.loads(session.out)["check"]
+    (device,) = check["devices"]
+    assert (device["device"], device["grade"]) == (COUNTED, "good")
+    counter = next(channel for channel in check["channels"] if channel["channel"] == f"nvml/{COUNTED}/energy")
+    assert counter["period_s"]["median"] == pytest.approx(0.1, rel=0.02)
+    assert counter["monotonic"] is True
+    assert check["load"] or check["no_load_reason"]
+    assert lab.survivors() == {}
+
+
+def test_a_signal_ends_the_doctor_at_once_and_leaves_nothing(lab: Any, nvml: Any, until: Any) -> None:
+    session = lab.popen(sys.executable, "-m", "llem", "doctor", env=nvml)
+    until(lambda: "checking the sensors" in session.err, "the check")
+    session.signal(signal.SIGINT)
+    session.ended(130)
+    assert session.out == ""
+    assert lab.survivors() == {}
 
 
 @pytest.mark.parametrize(

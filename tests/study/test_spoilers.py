@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from llem.domain.sensing import Device
+from llem.domain.sensor_check import Agreement, DeviceCheck, SensorCheck
 from llem.study.spoilers import spoilers
 
 QUIET = {"load": 0.0, "cpus": 8, "free_bytes": 10**12, "folder": Path("/data")}
@@ -68,3 +69,35 @@ def test_others_who_run_here_are_told_above_a_tenth_of_the_processors(found, loa
 @pytest.mark.parametrize(("free_bytes", "codes"), [(10**9, []), (10**9 - 1, ["low_disk"])])
 def test_a_disk_with_less_than_a_gigabyte_is_told(found, free_bytes, codes):
     assert [code for code, _, _ in found(free_bytes=free_bytes)] == codes
+
+
+def checked(grade, *relative):
+    agreements = tuple(
+        Agreement(state="load", channel="power", counter_w=100, channel_w=100 * (1 + off), relative=off, duration_s=4)
+        for off in relative
+    )
+    device = DeviceCheck(
+        device="GPU-1", counter="energy", counter_is_sum=None, why="", agreements=agreements, grade=grade
+    )
+    return SensorCheck(duration_s=10, channels=(), devices=(device,))
+
+
+@pytest.mark.parametrize(
+    ("check", "codes"),
+    [
+        (None, []),
+        (checked("good", 0.01), []),
+        (checked("doubtful", 0.03), ["doubtful_sensor"]),
+        (checked("poor", 0.07), ["poor_sensor"]),
+        (checked("poor"), ["poor_sensor"]),
+    ],
+)
+def test_sensors_that_do_not_agree_are_told(found, check, codes):
+    assert [code for code, _, _ in found(check=check)] == codes
+
+
+def test_a_poor_sensor_says_by_which_readings(tmp_path):
+    (off,) = spoilers([], sysfs=tmp_path, check=checked("poor", 0.01, 0.07), **QUIET)
+    assert off.found.endswith("power 107 W under load, the counter 100 W")
+    (stood,) = spoilers([], sysfs=tmp_path, check=checked("poor"), **QUIET)
+    assert stood.found.endswith("its energy counter fell or did not move")
