@@ -16,7 +16,7 @@ from llem.lifeline import die_with_parent
 
 SIZE = 4096
 """Rows and columns of the matrices: three of them take 100 MB, and one product takes a GPU 0.2 to 20 ms."""
-PRODUCTS = 8
+PRODUCTS = 32
 WARM_S = 1.0
 
 
@@ -42,15 +42,16 @@ def work(seconds: float) -> Load:
     if torch.version.cuda is None or not torch.cuda.is_available():
         return Load(reason="torch sees no CUDA device")
     try:
-        return _work(torch, seconds)
+        return keep_busy(torch, seconds)
     except RuntimeError as error:  # of CUDA: out of memory, a device in exclusive use, a lost device
         return Load(reason=f"torch cannot work on the GPUs: {str(error).partition(chr(10))[0]}")
 
 
-def _work(torch: Any, seconds: float) -> Load:
+def keep_busy(torch: Any, seconds: float, warm_s: float = WARM_S) -> Load:
+    """Keep every CUDA device of ``torch`` at work for ``warm_s`` and then ``seconds``, of which it tells."""
     devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     lanes = [_Lane(torch, device) for device in devices]
-    warm_until = time.monotonic() + WARM_S
+    warm_until = time.monotonic() + warm_s
     while time.monotonic() < warm_until:
         for lane in lanes:
             lane.go_on()
@@ -81,7 +82,7 @@ class _Lane:
         self._queued: deque[Any] = deque()
 
     def go_on(self) -> None:
-        """Queue some products more, and wait until only those and the ones before are left."""
+        """Queue some products more, and wait until two such batches are left."""
         for _ in range(PRODUCTS):
             self._torch.mm(self._left, self._right, out=self._out)
         self._queued.append(self._stream.record_event())
