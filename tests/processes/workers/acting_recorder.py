@@ -1,14 +1,15 @@
 """The real recorder with one acted sensor: a meter of exactly ten watts, or one with a fault.
 
-LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``; or with a
-thermometer: ``warm``, which settles within half a second, ``warming``, which never does, and
-``dying_thermometer``.
+LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``, or
+``die_once:FILE``, which dies at its third reading unless FILE is there, and makes it; or with a thermometer: ``warm``,
+which settles within half a second, ``warming``, which never does, and ``dying_thermometer``.
 """
 
 import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel, Device, Temperature
@@ -50,6 +51,11 @@ class Meter:
             time.sleep(FOR_EVER_S)
         if self._fault == "slow_stop" and self._reads > 1:
             time.sleep(FOR_EVER_S)
+        if self._fault.startswith("die_once:") and self._reads == 3:
+            mark = Path(self._fault.partition(":")[2])
+            if not mark.exists():
+                mark.touch()
+                os._exit(1)
         before_ns = time.monotonic_ns()
         return [Reading("acted/package", before_ns, time.monotonic_ns(), before_ns / 1e9 * WATTS)]
 

@@ -1,7 +1,7 @@
 """A worker that acts: it speaks the worker's protocol without any model, and misbehaves as it is told to.
 
-The trial's ``model.behaviour`` says how; ``first:X`` misbehaves as X in the first attempt only. Raw JSON and no
-pydantic, so that a trial takes milliseconds.
+The trial's ``model.behaviour`` says how; ``first:X`` misbehaves as X in the first attempt only, and ``turns:X/Y`` as
+X in the first one and as Y from the second one on. Raw JSON and no pydantic, so that a trial takes milliseconds.
 """
 
 import ctypes
@@ -442,6 +442,9 @@ def main() -> None:
     behaviour = worker.model.get("behaviour", "ok")
     if behaviour.startswith("first:"):
         behaviour = behaviour.removeprefix("first:") if spec["attempt"] == 1 else "ok"
+    if behaviour.startswith("turns:"):
+        turns = behaviour.removeprefix("turns:").split("/")
+        behaviour = turns[min(spec["attempt"], len(turns)) - 1]
     globals()[behaviour](worker)
 
 
