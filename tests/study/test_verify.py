@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llem.domain.baseline import BaselinePower, bare_powers
 from llem.domain.errors import InputError
 from llem.domain.events import (
+    BaselineMeasured,
     ExperimentCompleted,
     ExperimentRunning,
     ResultRejected,
@@ -444,6 +446,62 @@ def test_everything_that_an_evaluation_gives_stands_in_a_result() -> None:
 )
 def test_differences_are_named_leaf_by_leaf(stands: Any, expected: Any, found: Any) -> None:
     assert list(differences(stands, expected)) == found
+
+
+def with_baseline(maker: Maker, place: Path, **changes: Any) -> StudyFolder:
+    """Return a study with a baseline of a counter that rises by 20 J a second, its event changed by ``changes``."""
+    folder = create_study_dir(place, "tiny", maker.make.start)
+    sha256 = maker.samples(folder.samples / "baseline_s1_1.jsonl.gz", Made({"counter": 20.0}))
+    held = read_samples(folder.samples / "baseline_s1_1.jsonl.gz")
+    event = BaselineMeasured(
+        powers=bare_powers(held.channels, held.edges, held.failures, 5 * S, 25 * S),
+        why="first",
+        start_ns=5 * S,
+        end_ns=25 * S,
+        samples_file="baseline_s1_1.jsonl.gz",
+        samples_sha256=sha256,
+    )
+    with Journal(folder.journal) as journal:
+        journal.append_all(maker.make.plan(1, 1))
+        journal.append(event.model_copy(update=changes))
+    return folder
+
+
+def test_a_baseline_is_recomputed_from_its_readings(maker: Maker, tmp_path: Path) -> None:
+    found = verify(with_baseline(maker, tmp_path))
+    assert (found.baselines, found.findings) == (1, ())
+
+
+def test_a_baseline_that_is_not_what_its_readings_give_is_found_with_the_place(maker: Maker, tmp_path: Path) -> None:
+    forged = (BaselinePower(channel="nvml/GPU-1/energy", power_w=math.nextafter(20.0, 30.0), u_w=0.0),)
+    found = fields_found(with_baseline(maker, tmp_path, powers=forged))
+    assert list(found) == ["event 3"]
+    assert "powers.0.power_w" in found["event 3"] or "powers[0].power_w" in found["event 3"]
+
+
+def test_a_baseline_of_another_time_is_found(maker: Maker, tmp_path: Path) -> None:
+    assert list(fields_found(with_baseline(maker, tmp_path, end_ns=6 * S))) == ["event 3"]
+
+
+def test_a_baseline_without_a_record_has_nothing_to_recompute(maker: Maker, tmp_path: Path) -> None:
+    nothing = {"samples_file": None, "samples_sha256": None}
+    found = verify(with_baseline(maker, tmp_path, **nothing))
+    assert (found.baselines, found.findings) == (0, ())
+
+
+def test_a_result_that_names_a_baseline_which_its_session_did_not_measure_is_found(
+    maker: Maker, tmp_path: Path
+) -> None:
+    (forged,) = fields_found(
+        maker.study(tmp_path, [Made(in_result=lambda tree: tree.update(baseline_seq=2))])
+    ).values()
+    assert forged == ["baseline_seq"]
+
+
+def test_a_result_that_names_another_place_in_the_order_is_found(maker: Maker, tmp_path: Path) -> None:
+    change = Made(in_result=lambda tree: tree.update(order_index=3, seed=8))
+    (forged,) = fields_found(maker.study(tmp_path, [change])).values()
+    assert forged == ["order_index", "seed"]
 
 
 class TestOneTrial:

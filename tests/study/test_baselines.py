@@ -1,0 +1,172 @@
+"""When the bare devices are measured, and what becomes of a recording that fails."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from llem.domain.errors import SensorError
+from llem.domain.recording import Stopped
+from llem.domain.result import Finding, RecorderCost
+from llem.domain.sensing import SensorReport
+from llem.sensors.base import Reading
+from llem.sensors.samples import SampleWriter
+from llem.study.baselines import LEAD_IN_S, MAX_AGE_S, Baselines
+
+S = 1_000_000_000
+
+
+class Desk:
+    """A session with a meter of 20 W, whose time passes as it is waited."""
+
+    def __init__(self, make, place: Path) -> None:
+        self.make = make
+        self.place = place
+        self.channel = make.channel()
+        self.report = SensorReport(channels=(self.channel,))
+        self.now_s = 100.0
+        self.events = []
+        self.waited_s = 0.0
+        self.told = []
+        self.failing = None
+        self.ended = False
+        self.baselines = Baselines(
+            lambda number: place / f"baseline_{number}.jsonl.gz",
+            self,
+            self.events.append,
+            pause=self.pause,
+            watcher=self,
+            clock=lambda: self.now_s,
+        )
+
+    def pause(self, seconds: float) -> None:
+        if self.ended:
+            raise KeyboardInterrupt
+        self.now_s += seconds
+        self.waited_s += seconds
+
+    def measuring_baseline(self, why: str, left_s: float) -> None:
+        self.told.append((why, round(left_s, 6)))
+
+    def tick(self) -> None:
+        """Nothing moves."""
+
+    def begin(self, samples: Path) -> None:
+        if self.failing == "begin":
+            raise SensorError("It does not record.", remedy="…")
+        self.samples = samples
+        samples.with_name(samples.name + ".part").touch()
+
+    def finish(self) -> Stopped:
+        if self.failing == "finish":
+            raise SensorError("The recorder died.", remedy="…")
+        self.samples.with_name(self.samples.name + ".part").unlink()
+        writer = SampleWriter(self.samples, [self.channel])
+        writer.write(
+            [Reading(self.channel.id, tick * S // 10, tick * S // 10 + 1000, tick * 2.0) for tick in range(90)]
+        )
+        return Stopped(sha256=writer.finish(), cost=RecorderCost(cpu_s=0, wall_s=0, edges=90))
+
+    def config(self, **measurement):
+        return self.make.config(measurement={"bare_idle_s": 2.0, **measurement})
+
+    def trial(self, idle_w=None, *codes, config_hash="a", **measurement):
+        """Run one trial and return why a baseline was measured before it, if one was."""
+        before = len(self.events)
+        self.baselines.before(self.config(**measurement))
+        found = tuple(Finding(code=code, message="…") for code in codes)
+        figures = SimpleNamespace(power_context_idle_w=idle_w)
+        self.baselines.completed(
+            SimpleNamespace(config_hash=config_hash, figures=figures, validity=found, warnings=())
+        )
+        return self.events[-1].why if len(self.events) > before else None
+
+
+@pytest.fixture
+def desk(make, tmp_path):
+    return Desk(make, tmp_path)
+
+
+def test_the_first_trial_of_a_session_finds_one_and_the_next_ones_use_it(desk):
+    assert [desk.trial(50.0), desk.trial(50.0), desk.trial(51.0)] == ["first", None, None]
+    (event,) = desk.events
+    assert (event.samples_file, len(event.samples_sha256)) == ("baseline_1.jsonl.gz", 64)
+    assert [power.channel for power in event.powers] == [desk.channel.id]
+    assert (desk.place / event.samples_file).is_file()
+
+
+def test_it_takes_its_time_and_a_lead_in_and_tells_how_long_still(desk):
+    desk.trial()
+    assert desk.waited_s == pytest.approx(2.0 + LEAD_IN_S)
+    assert desk.told == [("first", 2.2), ("first", 2.0), ("first", 1.5), ("first", 1.0), ("first", 0.5)]
+
+
+def test_after_work_the_devices_get_as_long_to_fall_back(desk):
+    desk.trial()
+    desk.waited_s = 0.0
+    desk.trial(None, "idle_drift")
+    desk.trial()
+    assert desk.waited_s == pytest.approx(2 * 2.0 + LEAD_IN_S)
+
+
+def test_an_hour_makes_one_old(desk):
+    desk.trial()
+    desk.now_s += MAX_AGE_S - 1
+    assert desk.trial() is None
+    desk.now_s += 2
+    assert [desk.trial(), desk.trial()] == ["age", None]
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        ([(50.0,), (50.0, "idle_drift"), (50.0,), (50.0,)], ["first", None, "drift", None]),
+        ([(50.0,), (53.0,), (53.0,), (53.0,)], ["first", None, "drift", None]),
+        ([(50.0,), (52.0,), (54.0,), (54.0,)], ["first", None, None, None]),
+        ([(50.0,), (None,), (60.0,), (60.0,)], ["first", None, None, "drift"]),
+        ([(None,), (None,), (60.0,), (60.0,)], ["first", None, None, None]),
+    ],
+    ids=["a finding", "a jump", "small steps", "over a gap", "nothing to compare"],
+)
+def test_drift_of_the_idle_power_asks_for_another(desk, trials, expected):
+    assert [desk.trial(*trial) for trial in trials] == expected
+
+
+def test_an_idle_power_is_compared_with_the_last_one_of_the_same_experiment(desk):
+    assert desk.trial(50.0, config_hash="a") == "first"
+    assert desk.trial(90.0, config_hash="b") is None
+    assert desk.trial(50.0, config_hash="a") is None
+    assert desk.trial(80.0, config_hash="b") is None
+    assert desk.trial(50.0, config_hash="a") == "drift"
+
+
+@pytest.mark.parametrize("measurement", [{"bare_idle_s": 0}, {"sensors": []}, {"sensors": ["rapl"]}])
+def test_there_is_none_for_a_trial_that_wants_none_or_reads_no_meter(desk, measurement):
+    assert desk.trial(**measurement) is None
+    assert desk.trial() == "first"
+
+
+def test_a_model_needs_no_baseline(desk, make):
+    desk.report = SensorReport(channels=(make.channel(provenance="modelled"), make.channel(kind="temperature_c")))
+    assert desk.trial() is None
+
+
+@pytest.mark.parametrize("when", ["begin", "finish"])
+def test_a_recorder_that_fails_costs_the_baseline_and_is_tried_once_more(desk, when):
+    desk.failing = when
+    assert [desk.trial() for _ in range(4)] == ["first", "first", None, None]
+    (power,) = desk.events[0].powers
+    assert (power.power_w, power.reason) == (None, "It does not record." if when == "begin" else "The recorder died.")
+    assert (desk.events[0].samples_file, desk.events[0].samples_sha256) == (None, None)
+    assert list(desk.place.iterdir()) == []
+    desk.failing = None
+    desk.now_s += MAX_AGE_S + 1
+    assert [desk.trial(), desk.trial(None, "idle_drift"), desk.trial()] == ["age", None, "drift"]
+    assert desk.events[2].samples_file == "baseline_3.jsonl.gz"
+
+
+def test_what_ends_the_wait_ends_the_baseline_without_an_event(desk):
+    desk.ended = True
+    with pytest.raises(KeyboardInterrupt):
+        desk.trial()
+    assert desk.events == []
