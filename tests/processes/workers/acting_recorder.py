@@ -1,8 +1,8 @@
 """The real recorder with one acted sensor: a meter of exactly ten watts, or one with a fault.
 
 LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``, or
-``die_once:FILE``, which dies at its third reading unless FILE is there, and makes it; or with a thermometer: ``warm``,
-which settles within half a second, ``warming``, which never does, and ``dying_thermometer``.
+``die_once:FILE``, which dies at its third reading unless FILE is there, and makes it; or with a thermometer:
+``warm``, which settles within half a second, ``warming``, which never does, and ``dying_thermometer``.
 """
 
 import os
