@@ -20,7 +20,7 @@ def test_a_session_measures_the_bare_devices_once_before_its_first_trial(lab: An
     (baseline,) = study.events("baseline_measured")
     assert study.kinds().index("baseline_measured") < study.kinds().index("experiment_running")
     data = baseline["data"]
-    assert (data["why"], data["samples_file"]) == ("first", "baseline_s1_1.jsonl.gz")
+    assert (data["why"], data["samples_file"]) == ("first", "baseline_s1_1.json.gz")
     assert (study.root / "samples" / data["samples_file"]).is_file()
     (power,) = data["powers"]
     assert power["channel"] == "acted/package"
@@ -52,10 +52,10 @@ def test_a_kill_in_the_middle_of_a_baseline_leaves_nothing_and_resume_measures_i
     until(lambda: session.others() == {}, "the recorder's end")
     lab.resume(study, env=METER)
     (baseline,) = study.events("baseline_measured")
-    assert (baseline["session"], baseline["data"]["samples_file"]) == (2, "baseline_s2_1.jsonl.gz")
+    assert (baseline["session"], baseline["data"]["samples_file"]) == (2, "baseline_s2_1.json.gz")
     assert {path.name for path in (study.root / "samples").iterdir()} == {
-        "baseline_s2_1.jsonl.gz",
-        f"{study.trials()[0]}_a1.jsonl.gz",
+        "baseline_s2_1.json.gz",
+        f"{study.trials()[0]}_a1.json.gz",
     }
     assert study.findings() == []
 
@@ -65,13 +65,13 @@ def test_a_baseline_whose_event_was_not_recorded_is_set_aside(lab: Any) -> None:
     study.wait_for("phase_entered", phase="measure")
     session.signal(signal.SIGKILL)
     session.wait()
-    stray = study.root / "samples" / "baseline_s1_7.jsonl.gz"
-    stray.write_bytes((study.root / "samples" / "baseline_s1_1.jsonl.gz").read_bytes())
+    stray = study.root / "samples" / "baseline_s1_7.json.gz"
+    stray.write_bytes((study.root / "samples" / "baseline_s1_1.json.gz").read_bytes())
     lab.resume(study, env=METER)
     assert (study.root / "samples" / "orphans" / stray.name).is_file()
     assert [event["data"]["samples_file"] for event in study.events("baseline_measured")] == [
-        "baseline_s1_1.jsonl.gz",
-        "baseline_s2_1.jsonl.gz",
+        "baseline_s1_1.json.gz",
+        "baseline_s2_1.json.gz",
     ]
     assert study.findings() == []
 
@@ -106,13 +106,13 @@ def test_a_recorder_that_dies_costs_the_baseline_and_not_the_study(lab: Any) -> 
 def test_a_baseline_file_that_is_altered_or_gone_is_found(lab: Any) -> None:
     study_file = lab.write(["ok"], measurement=measurement(0.2), model={"window_s": 0.1, "settle_s": 0.05})
     _, study = lab.run(study_file, env=METER)
-    samples = study.root / "samples" / "baseline_s1_1.jsonl.gz"
+    samples = study.root / "samples" / "baseline_s1_1.json.gz"
     samples.write_bytes(samples.read_bytes()[:-20])
     assert study.findings() == [
-        "samples/baseline_s1_1.jsonl.gz: the file was altered: its SHA-256 is not the recorded one"
+        "samples/baseline_s1_1.json.gz: the file was altered: its SHA-256 is not the recorded one"
     ]
-    assert "samples/baseline_s1_1.jsonl.gz" in lab.llem("study", "verify", study.root, code=3).out
+    assert "samples/baseline_s1_1.json.gz" in lab.llem("study", "verify", study.root, code=3).out
     samples.unlink()
-    assert study.findings() == ["samples/baseline_s1_1.jsonl.gz: the file is missing"]
+    assert study.findings() == ["samples/baseline_s1_1.json.gz: the file is missing"]
     lab.resume(study, env=METER)
     assert len(study.events("experiment_running")) == 1
