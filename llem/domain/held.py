@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 
 from llem.domain.edges import Z95, Bounds, Edge, Estimate, Unmeasured
 from llem.domain.idle import Idle
+from llem.domain.statistics import t_quantile_975
 
 FEWEST_IN_A_GUARD = 3
 SLOWEST_UPDATE_S = 0.1
@@ -107,4 +108,11 @@ def _intervals(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
 
 
 def _sd_of_mean(guard: Sequence[Edge]) -> float:
-    return stdev(edge.value for edge in guard) / math.sqrt(len(guard))
+    """Return the standard uncertainty of the mean, as wide as × 1.96 makes Student's interval.
+
+    A sensor that is read more often than it updates says the same again: no more readings count than it may have
+    updates.
+    """
+    span_s = (guard[-1].middle_ns - guard[0].middle_ns) / 1e9
+    count = max(min(len(guard), int(span_s / SLOWEST_UPDATE_S) + 1), 2)
+    return stdev(edge.value for edge in guard) / math.sqrt(count) * t_quantile_975(count - 1) / Z95

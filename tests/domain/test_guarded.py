@@ -255,3 +255,14 @@ def test_instantaneous_readings_between_guards_hold_their_intervals(make):
         assert found.estimator == "guarded_readings"
         held += abs(found.energy_j - made.truth_j) <= found.u_j
     assert held >= 93
+
+
+@pytest.mark.parametrize("read_every_s", [0.05, 0.02, None])
+def test_the_idle_power_of_noisy_readings_is_as_sure_as_the_sensor_updates_and_not_as_it_is_read(make, read_every_s):
+    channel = make.channel(kind="power_w", provenance="sampled", averages_over_s=0.0)
+    held = 0
+    for seed in range(60):
+        made = trial(seed, 1.0, read_every_s=read_every_s, noise_w=2.0, seen_s=0.025)
+        idle = estimate(channel, made.edges("power_w"), made.bounds).idle
+        held += abs(idle.power_w - IDLE_W) <= idle.u_w
+    assert held >= 56
