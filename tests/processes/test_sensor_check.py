@@ -29,6 +29,13 @@ def test_each_session_checks_the_sensors_before_its_first_trial(checked: Any) ->
     assert [event["session"] for event in checked.events("sensors_checked")] == [1, 2]
 
 
+def test_the_raw_edges_of_every_session_s_check_stay_and_give_the_same_again(module_lab: Any, checked: Any) -> None:
+    named = {event["data"]["samples_file"] for event in checked.events("sensors_checked")}
+    assert len(named) == 2
+    assert named < {path.name for path in (checked.root / "samples").iterdir()}
+    assert json.loads(module_lab.llem("study", "verify", checked.root, "--json").out)["findings"] == []
+
+
 def test_the_event_names_its_raw_edges_and_what_they_give(checked: Any) -> None:
     event = checked.events("sensors_checked")[0]["data"]
     assert (checked.root / "samples" / event["samples_file"]).is_file() or event["samples_file"].startswith(
@@ -125,6 +132,11 @@ def test_gpus_are_put_to_work_and_compared_idle_and_under_load(lab: Any, nvml: A
     (device,) = event["check"]["devices"]
     assert device["device"] == COUNTED
     assert {agreed["state"] for agreed in device["agreements"]} >= {"load"}
+    # What was found holds for the trial, and the figures made of it are those that are recomputed.
+    result = study.result(study.trials()[0])
+    assert result["check_seq"] == study.events("sensors_checked")[0]["seq"]
+    (counter,) = [part["channel"] for part in result["components"] if part["channel"]["kind"] == "energy_j"]
+    assert counter["updates_every_s"] == pytest.approx(0.1, rel=0.02)
     assert lab.llem("study", "verify", study.root).wait() == 0
 
 
