@@ -482,6 +482,6 @@ def test_the_samples_of_baselines_and_checks_are_known(make):
     for event in make.plan(1, 1):
         chain.append(event)
     about = {"powers": (), "why": "first", "start_ns": 1, "end_ns": 2}
-    chain.append(BaselineMeasured(**about, samples_file="baseline_s1_1.jsonl.gz", samples_sha256=make.sha))
+    chain.append(BaselineMeasured(**about, samples_file="baseline_s1_1.json.gz", samples_sha256=make.sha))
     chain.append(BaselineMeasured(**about))
-    assert folded(chain.rows).samples == {"baseline_s1_1.jsonl.gz": make.sha}
+    assert folded(chain.rows).samples == {"baseline_s1_1.json.gz": make.sha}
