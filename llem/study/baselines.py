@@ -1,5 +1,6 @@
 """The idle power of the bare devices, measured while no worker runs, and again when it may have changed."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,7 @@ class Baselines:
         record: Records an event.
         pause: Waits that many seconds; whatever it raises ends the baseline.
         watcher: Looks on.
+        deadline: When the session must be over, in seconds of ``clock``; None for no such limit.
         clock: Monotonic seconds.
     """
 
@@ -67,6 +69,7 @@ class Baselines:
         *,
         pause: Callable[[float], None],
         watcher: BaselineWatcher,
+        deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place = place
@@ -74,6 +77,7 @@ class Baselines:
         self._record = record
         self._pause = pause
         self._watcher = watcher
+        self._deadline = math.inf if deadline is None else deadline
         self._clock = clock
         self._number = 0
         self._measured_at: float | None = None
@@ -85,13 +89,15 @@ class Baselines:
     def before(self, config: ExperimentConfig) -> None:
         """Measure before a trial of ``config`` if that is due, and record what was found.
 
-        A recorder that fails costs the baseline, not the trial: the event has the reason.
+        A recorder that fails costs the baseline, not the trial: the event has the reason. A baseline that would end
+        after the session's deadline is not begun.
         """
         idle_s = config.measurement.bare_idle_s
         asked = config.measurement.sensors
         channels = [c for c in self._recording.report.channels if asked == "auto" or c.sensor in asked]
         why = self._due() if idle_s and any(map(has_meter, channels)) else None
-        if why is not None:
+        ends = self._clock() + self._settle_s(idle_s) + LEAD_IN_S + idle_s
+        if why is not None and ends < self._deadline:
             self._record(self._measured(why, idle_s))
             self._measured_at, self._drifted = self._clock(), False
         self._worked = True
@@ -118,8 +124,7 @@ class Baselines:
         samples = self._place(self._number)
         start_ns = end_ns = time.monotonic_ns()
         try:
-            # A device that has just worked takes some time to fall back: as long as it is measured after that.
-            self._wait(why, idle_s if self._worked else 0.0, idle_s)
+            self._wait(why, self._settle_s(idle_s), LEAD_IN_S + idle_s)
             self._recording.begin(samples)
             self._wait(why, LEAD_IN_S, idle_s)
             start_ns = time.monotonic_ns()
@@ -141,6 +146,10 @@ class Baselines:
             samples_file=samples.name,
             samples_sha256=stopped.sha256,
         )
+
+    def _settle_s(self, idle_s: float) -> float:
+        """Return how long to wait first: a device that has worked gets as long to fall back as it is measured."""
+        return idle_s if self._worked else 0.0
 
     def _wait(self, why: Why, seconds: float, more_s: float) -> None:
         """Wait, and tell how long it takes with the ``more_s`` seconds that come after it."""

@@ -219,6 +219,7 @@ class Session:
             self.append,
             pause=signals.pause,
             watcher=self._observer,
+            deadline=deadline,
         )
         gaps = GapKeeper(
             self._study.gaps,
@@ -233,9 +234,8 @@ class Session:
             if waited is not None:
                 self.append(waited)
             config = self._experiments[state.index].config
-            if not _over(deadline):
-                baselines.before(config)
-            if _over(deadline):
+            baselines.before(config)
+            if deadline is not None and time.monotonic() >= deadline:
                 break
             result = TrialAttempt(bench, state, self._grounds.of(config), deadline=deadline).run()
             if result is not None:
@@ -342,7 +342,3 @@ class Session:
         asked = [planned.config.measurement.sensors for planned in self._experiments.values()]
         wanted = {name for names in asked for name in (automatic_sensors() if names == "auto" else names)}
         return [name for name in SENSORS if name in wanted]
-
-
-def _over(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() >= deadline

@@ -83,6 +83,7 @@ def test_a_signal_ends_a_baseline_at_once(lab: Any, until: Any) -> None:
     session.ended(130)
     assert study.kinds()[-1] == "session_ended"
     assert study.events("baseline_measured", "experiment_running") == []
+    assert list((study.root / "samples").iterdir()) == []
     assert lab.survivors() == {}
 
 

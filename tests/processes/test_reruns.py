@@ -1,8 +1,12 @@
 """A trial that was spoiled runs again directly after, and what it gave before is kept, found and verified."""
 
 import json
+import random
 import signal
+import time
 from typing import Any
+
+import pytest
 
 CODES = {"LLEM_ACTING_RERUN_CODES": "token_count"}
 SPOILED = "fewer_tokens_than_asked"
@@ -93,6 +97,44 @@ def test_a_kill_in_the_middle_of_a_re_run_is_resumed_as_a_further_attempt(lab: A
     assert not (study.root / "results" / "orphans").exists()
     assert study.findings() == []
     assert json.loads(lab.llem("study", "verify", study.root, "--json").out)["kept"] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_again_and_again_with_baselines_and_re_runs_all_ends_valid_and_sound(lab: Any, seed: int) -> None:
+    draw = random.Random(seed)
+    settings = {"warmup_passes": 0, "min_window_s": 0, "min_passes": 1, "guard_s": 0, "sensors": ["rapl"]}
+    study_file = lab.write(
+        [f"turns:{SPOILED}/{SPOILED}/ok", f"first:{SPOILED}", "ok"],
+        measurement={**settings, "bare_idle_s": 0.3},
+        model={"window_s": 0.1, "settle_s": 0.05},
+        cycles=2,
+        order="blocks",
+    )
+    env = {**CODES, "LLEM_ACTING_RECORDER": "meter"}
+    session, study = lab.start(study_file, env=env)
+    for _ in range(4):
+        time.sleep(draw.uniform(0.2, 1.6))
+        session.process.kill()
+        session.wait()
+        session = lab.begin_resume(study, env=env)
+    session.ended(0)
+
+    assert study.findings() == []
+    for trial in study.trials():
+        *spoiled, last = study.events("experiment_completed", trial=trial)
+        codes = [event["data"]["headline"]["invalid"] for event in spoiled]
+        assert codes == [["token_count"]] * len(spoiled)
+        assert last["data"]["headline"]["invalid"] == []
+        names = [event["data"]["result_file"] for event in (*spoiled, last)]
+        assert len(set(names)) == len(names) <= 3
+        assert set(names) <= study.result_files()
+        assert entry(study, trial).get("invalid_results", 0) == len(spoiled)
+    named = {event["data"]["result_file"] for event in study.events("experiment_completed")}
+    assert study.result_files() == named
+    verified = json.loads(lab.llem("study", "verify", study.root, "--json").out)
+    assert verified["findings"] == []
+    assert verified["recomputed"] == len(study.events("experiment_completed"))
+    assert verified["baselines"] == len(study.events("baseline_measured"))
 
 
 def test_a_trial_whose_session_ended_before_its_re_run_runs_again_at_resume(lab: Any, until: Any) -> None:

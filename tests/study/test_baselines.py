@@ -19,7 +19,7 @@ S = 1_000_000_000
 class Desk:
     """A session with a meter of 20 W, whose time passes as it is waited."""
 
-    def __init__(self, make, place: Path) -> None:
+    def __init__(self, make, place: Path, deadline: float | None = None) -> None:
         self.make = make
         self.place = place
         self.channel = make.channel()
@@ -36,6 +36,7 @@ class Desk:
             self.events.append,
             pause=self.pause,
             watcher=self,
+            deadline=deadline,
             clock=lambda: self.now_s,
         )
 
@@ -163,6 +164,12 @@ def test_a_recorder_that_fails_costs_the_baseline_and_is_tried_once_more(desk, w
     desk.now_s += MAX_AGE_S + 1
     assert [desk.trial(), desk.trial(None, "idle_drift"), desk.trial()] == ["age", None, "drift"]
     assert desk.events[2].samples_file == "baseline_3.jsonl.gz"
+
+
+def test_a_baseline_that_would_end_after_the_session_is_not_begun(make, tmp_path):
+    desk = Desk(make, tmp_path, deadline=102.1)
+    assert [desk.trial(), desk.events, desk.waited_s] == [None, [], 0.0]
+    assert Desk(make, tmp_path, deadline=102.3).trial() == "first"
 
 
 def test_what_ends_the_wait_ends_the_baseline_without_an_event(desk):

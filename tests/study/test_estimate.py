@@ -165,6 +165,16 @@ def test_a_trial_without_energy_leaves_those_with_one_to_speak(planned, ran):
     assert (partly.energy_j, partly.energy_provenance) == (known.energy_j, "counter")
 
 
+def test_the_energy_of_a_spoiled_trial_is_in_no_estimate(planned, ran):
+    plan = planned()
+    spoiled = headline(9000.0, invalid=("idle_drift",))
+    found = estimate(plan, [ran(plan, [(0, 10, headline(20.0)), (0, 10, spoiled)])])
+    assert found.energy_j == pytest.approx(2 * 10 * 20.0 / 2.0)
+    only = estimate(plan, [ran(plan, [(0, 10, spoiled)], name="spoiled")])
+    assert (only.energy_j, only.energy_reason) == (None, "the earlier trials have no energy")
+    assert only.duration_s == pytest.approx(20.0)
+
+
 @pytest.mark.parametrize(("headlines", "reason"), SOURCES.values(), ids=SOURCES)
 def test_energies_that_do_not_add_up_give_none(planned, ran, headlines, reason):
     plan = planned()
