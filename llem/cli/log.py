@@ -140,6 +140,12 @@ def _gap_text(row: Row) -> str:
     return gap_text(event) if isinstance(event, GapWaited) else ""
 
 
+def _completed_text(row: Row) -> str:
+    data = row.payload()
+    codes = data["headline"].get("invalid", ())
+    return "  ".join([data["result_file"], *([f"INVALID: {', '.join(codes)}"] if codes else [])])
+
+
 def _checked_text(row: Row) -> str:
     event = row.event()
     return checked_text(event) if isinstance(event, SensorsChecked) else ""
@@ -154,6 +160,7 @@ _WORDS: dict[str, Callable[[Row], str]] = {
     "study_planned": _planned_text,
     "study_extended": _extended_text,
     "gap_waited": _gap_text,
+    "experiment_completed": _completed_text,
     "sensors_checked": _checked_text,
     "baseline_measured": _baseline_text,
 }

@@ -317,8 +317,8 @@ class Session:
 
     def _finish(self) -> Ending:
         counts = {status: self._fold.count(status) for status in TERMINAL}
-        spoiled = any(map(self._runs_again, self._fold.trials.values()))
-        if spoiled or sum(counts.values()) < len(self._fold.trials):
+        again = any(map(self._runs_again, self._fold.trials.values()))
+        if again or sum(counts.values()) < len(self._fold.trials):
             self._end("study_deadline", f"limits.study_s = {self._study.limits.study_s}")
             return Ending("study_deadline", 1)
         self.append(StudyCompleted(**counts))

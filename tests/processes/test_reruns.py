@@ -59,6 +59,8 @@ def test_after_the_limit_a_trial_stays_invalid_and_the_last_lines_say_so(lab: An
     assert [(one["attempt"], one["ran_again"]) for one in spoiled["invalid_cycles"]] == [(1, True), (2, False)]
     assert (spoiled["n_valid"], spoiled["energy_per_output_token_j"]) == (0, None)
     assert study.manifest()["status"] == "completed"
+    assert told in lab.llem("study", "status", study.root).err
+    assert lab.llem("study", "log", study.root, "--trial", trial).out.count("INVALID: token_count") == 2
 
     events = len(study.events())
     lab.resume(study, env=CODES)
