@@ -91,11 +91,19 @@ class Trial:
     polls: tuple[tuple[float, float], ...]
     seed: int = 0
     cache: dict[str, list[Edge]] = field(default_factory=dict)
+    segments: tuple[Bounds, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[Bounds, ...]:
+        """Return the segments; the window itself where it is in one piece."""
+        return self.segments or (self.bounds,)
 
     @property
     def truth_j(self) -> float:
-        """Return the true joules of the window."""
-        return self.load.energy_j(self.bounds.t1_ns / 1e9) - self.load.energy_j(self.bounds.t0_ns / 1e9)
+        """Return the true joules of the work."""
+        return math.fsum(
+            self.load.energy_j(piece.t1_ns / 1e9) - self.load.energy_j(piece.t0_ns / 1e9) for piece in self.pieces
+        )
 
     def edges(self, kind: str = "energy_j") -> list[Edge]:
         """Return the readings of the counter (``energy_j``) or of the power (``power_w``)."""
@@ -161,9 +169,100 @@ def trial(
             (guard_end, work_w, 0.0),
         ]
     )
-    polls = _paced(meter, end, random_) if read_every_s is None else _steady(read_every_s, end, random_)
     bounds = Bounds(*(round(moment * 1e9) for moment in (guard_start, t0, t1, guard_end)))
-    return Trial(load, bounds, meter, tuple(polls), seed)
+    return Trial(load, bounds, meter, _polls(random_, meter, read_every_s, end), seed)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A load that switches between work and idle, or swings between them, from the begin of each segment on.
+
+    Attributes:
+        period_s: Of the load.
+        duty: What of each period is work.
+        phase: Where in its period it begins, from 0 to 1.
+        sine: It swings like a sine, in steps of a fortieth of its period.
+    """
+
+    period_s: float = 0.1
+    duty: float = 0.5
+    phase: float = 0.0
+    sine: bool = False
+
+    def levels(self, start_s: float, end_s: float, idle_w: float, work_w: float) -> list[tuple[float, float, float]]:
+        """Return the levels of power from ``start_s`` to ``end_s``, for a ``Load``."""
+        steps = [n / 40 for n in range(40)] if self.sine else [0.0, self.duty]
+        found = []
+        for period in range(-1, math.ceil((end_s - start_s) / self.period_s) + 1):
+            for step in steps:
+                at_s = start_s + (period + step - self.phase) * self.period_s
+                if self.sine:
+                    level = (idle_w + work_w) / 2 - (work_w - idle_w) / 2 * math.cos(2 * math.pi * (step + 1 / 80))
+                else:
+                    level = idle_w if step else work_w
+                found.append((at_s, level, 0.0))
+        before = [level for level in found if level[0] <= start_s]
+        return [(start_s, *before[-1][1:]), *(level for level in found if start_s < level[0] < end_s)]
+
+
+def staggered(
+    seed: int,
+    *,
+    segments: int = 4,
+    segment_s: float = 2.5,
+    guard_s: float = 0.7,
+    read_every_s: float | None = 0.05,
+    pulse: Pulse | None = None,
+    idle_w: float = IDLE_W,
+    work_w: float = WORK_W,
+    late_s: float = 0.0005,
+    spread_s: float = 0.1,
+    **flaws: object,
+) -> Trial:
+    """Return a window in segments, each of which begins a further part of a period later against the sensor.
+
+    Args:
+        seed: Moves the work against the sensor and the readings against both.
+        segments: How many.
+        segment_s: Least length of each.
+        guard_s: Least time between two of them.
+        read_every_s: How often the sensor is read; None is the recorder's own pace.
+        pulse: The load; constant where left out.
+        idle_w: Power without work.
+        work_w: Power of work.
+        late_s: By up to this much a segment begins late.
+        spread_s: By up to this much a segment lasts longer.
+        flaws: Of the meter.
+    """
+    random_ = random.Random(seed)
+    meter = replace(Meter(phase_s=random_.random() * 0.1, summed=True, seen_s=0.025), **flaws)  # type: ignore[arg-type]
+    guard_start = 2.0 + random_.random()
+    levels, bounds = [(-2.0, idle_w, 0.0), (0.5, work_w, 0.0), (guard_start, idle_w, 0.0)], []
+    first = guard_start + guard_s
+    for n in range(segments):
+        whole = math.ceil((guard_start + guard_s - first) / meter.period_s - 1e-9) if n else 0
+        t0 = first + (whole + n / segments) * meter.period_s + random_.random() * late_s
+        t1 = t0 + segment_s + random_.random() * spread_s
+        levels += pulse.levels(t0, t1, idle_w, work_w) if pulse else [(t0, work_w, 0.0)]
+        levels.append((t1, idle_w, 0.0))
+        bounds.append((guard_start, t0, t1))
+        guard_start = t1
+    guard_end = t1 + guard_s
+    ends = [*(each[1] for each in bounds[1:]), guard_end]
+    found = tuple(
+        Bounds(*(round(moment * 1e9) for moment in (*each, end))) for each, end in zip(bounds, ends, strict=True)
+    )
+    whole_window = Bounds(found[0].guard_start_ns, found[0].t0_ns, found[-1].t1_ns, found[-1].guard_end_ns)
+    load = Load([*levels, (guard_end, work_w, 0.0)])
+    return Trial(
+        load, whole_window, meter, _polls(random_, meter, read_every_s, guard_end + 1.0), seed, segments=found
+    )
+
+
+def _polls(
+    random_: random.Random, meter: Meter, read_every_s: float | None, end_s: float
+) -> tuple[tuple[float, float], ...]:
+    return tuple(_paced(meter, end_s, random_) if read_every_s is None else _steady(read_every_s, end_s, random_))
 
 
 def _steady(read_every_s: float, end_s: float, random_: random.Random) -> list[tuple[float, float]]:

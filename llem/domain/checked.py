@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
-from llem.domain.energy import UNKNOWN_AVERAGE_S
+from llem.domain.idle import UNKNOWN_AVERAGE_S
 from llem.domain.messages import Stagger
 from llem.domain.model import Value
 from llem.domain.sensing import Channel, Provenance

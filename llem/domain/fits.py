@@ -95,6 +95,11 @@ def fit_guard(
     return _with_decay(times_s, totals_j, origin_s, ticks.period_s, line, work_w)
 
 
+def line_through(times_s: Sequence[float], totals_j: Sequence[float]) -> Fit:
+    """Return the straight line through a counter's ticks: three or more, at different times."""
+    return _least_squares(times_s, totals_j, times_s[0], 0.0)[0]
+
+
 def _with_decay(
     times_s: Sequence[float],
     totals_j: Sequence[float],

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from llem.domain.edges import Z95, Bounds, Estimate, Ticks, Unmeasured
@@ -13,7 +14,34 @@ LAG = 0.5
 """How far a counter may lag behind the truth, in its own periods: nothing tells. Its rms is this over √3."""
 
 
-def guarded_edges(ticks: Ticks, bounds: Bounds, *, unseen_s: float = 0.0) -> tuple[Estimate, Idle] | Unmeasured:
+@dataclass(frozen=True)
+class Piece:
+    """One stretch of work between two guards, by the counter's ticks.
+
+    Attributes:
+        energy_j: C₁(t₁) − C₀(t₀), in joules.
+        u_own_j: 95 % uncertainty that is this stretch's own: fits, noise that a counter sums up, jitter of the ticks.
+        idle: Idle power in its guards.
+        slope_change_w: Power just after the work less power just before it.
+        duration_s: Seconds of work.
+        excess_w: The work's mean power above idle.
+        highest_w: The most by which its power from tick to tick is off idle.
+        readings: Ticks in it.
+    """
+
+    energy_j: float
+    u_own_j: float
+    idle: Idle
+    slope_change_w: float
+    duration_s: float
+    excess_w: float
+    highest_w: float
+    readings: int
+
+
+def guarded_edges(
+    ticks: Ticks, bounds: Bounds, *further: Bounds, unseen_s: float = 0.0
+) -> tuple[Estimate, Idle] | Unmeasured:
     """Return the energy of the window by the counter's ticks in the guards, and the idle power there.
 
     E = C₁(t₁) − C₀(t₀), where C₀ and C₁ are fitted to the ticks of the guard before and of the guard after the
@@ -21,7 +49,7 @@ def guarded_edges(ticks: Ticks, bounds: Bounds, *, unseen_s: float = 0.0) -> tup
     ticks show one. This is the counter's difference between an edge in each guard, less idle power × time outside
     the work, with every edge of the guards used. Ticks up to one period behind the start of a guard are left
     out: they may tell of the time before it. A lag between the truth and the counter moves both ends alike and
-    cancels, up to lag × (idle before − idle after).
+    cancels, up to lag × (idle before − idle after). A window in pieces is the sum of its pieces.
 
     What is uncertain, as standard uncertainties in quadrature: the counter's rate of ticks over the window × idle
     power; the phase of all ticks and an unknown lag (up to half a period) × difference of the slopes at t₀ and t₁;
@@ -36,8 +64,49 @@ def guarded_edges(ticks: Ticks, bounds: Bounds, *, unseen_s: float = 0.0) -> tup
     Args:
         ticks: When the counter published what.
         bounds: The window and its guards.
+        further: The other pieces of a window in pieces.
         unseen_s: What of each period the sensor may not see, in seconds.
     """
+    pieces = guarded_pieces(ticks, (bounds, *further))
+    if isinstance(pieces, Unmeasured):
+        return pieces
+    u_unseen_j = unseen_s * math.fsum(abs(piece.excess_w) for piece in pieces)
+    return summed(ticks, pieces, "guarded_edges", u_unseen_j), idle_of(ticks, pieces)
+
+
+def guarded_pieces(ticks: Ticks, bounds: Sequence[Bounds]) -> list[Piece] | Unmeasured:
+    """Return every piece of a window; why there are none where one of them cannot be told."""
+    found: list[Piece] = []
+    for each in bounds:
+        piece = _piece(ticks, each)
+        if isinstance(piece, Unmeasured):
+            return piece
+        found.append(piece)
+    return found
+
+
+def summed(ticks: Ticks, pieces: Sequence[Piece], name: str, *u_further_j: float) -> Estimate:
+    """Return the sum of the pieces.
+
+    What is a piece's own adds in quadrature. All pieces share the counter's rate, phase and lag: these move every
+    piece alike, so that their parts add up with their signs before they are squared.
+    """
+    shared_j = (
+        ticks.sd_rate * math.fsum(piece.duration_s * piece.idle.power_w for piece in pieces),
+        math.hypot(ticks.sd_phase_s, ticks.period_s * LAG / math.sqrt(3))
+        * math.fsum(piece.slope_change_w for piece in pieces),
+    )
+    u_j = math.hypot(Z95 * math.hypot(*shared_j), *(piece.u_own_j for piece in pieces), *u_further_j)
+    energy_j = math.fsum(piece.energy_j for piece in pieces)
+    return Estimate(energy_j, u_j, name, sum(piece.readings for piece in pieces))
+
+
+def idle_of(ticks: Ticks, pieces: Sequence[Piece]) -> Idle:
+    """Return the idle power by the guards of all pieces."""
+    return Idle.over([piece.idle for piece in pieces], u_rel=Z95 * ticks.sd_rate)
+
+
+def _piece(ticks: Ticks, bounds: Bounds) -> Piece | Unmeasured:
     if bounds.guard_start_ns == bounds.t0_ns or bounds.t1_ns == bounds.guard_end_ns:
         return Unmeasured("the window has no guards")
     margin_ns = round(ticks.period_s * 1e9)
@@ -52,24 +121,28 @@ def guarded_edges(ticks: Ticks, bounds: Bounds, *, unseen_s: float = 0.0) -> tup
         return Unmeasured(f"the guard after the work: {after.reason}")
     start_s = (bounds.t0_ns - ticks.origin_ns) / 1e9
     end_s = (bounds.t1_ns - ticks.origin_ns) / 1e9
-    energy_j = after.value_j(end_s) - before.value_j(start_s)
     slope_0, slope_1 = before.power_w(start_s), after.power_w(end_s)
-    idle = Idle.of(before.idle_w, before.u_idle_w, after.idle_w, after.u_idle_w, u_rel=Z95 * ticks.sd_rate)
+    idle = Idle.of(before.idle_w, before.u_idle_w, after.idle_w, after.u_idle_w)
     inside = ticks.between(bounds.t0_ns, bounds.t1_ns)
     readings = inside.stop - inside.start
-    parts_j = (
-        ticks.sd_rate * bounds.duration_s * idle.power_w,
-        math.hypot(ticks.sd_phase_s, ticks.period_s * LAG / math.sqrt(3)) * abs(slope_1 - slope_0),
-        ticks.sd_each_s * slope_0,
-        ticks.sd_each_s * slope_1,
-    )
     across = readings + len(in_first[0]) + len(in_last[0])
-    u_walk_j = _u_walk_j(((before, *in_first), (after, *in_last)), across)
-    u_unseen_j = unseen_s * abs(work_w - idle.power_w)
-    u_j = math.hypot(
-        Z95 * math.hypot(*parts_j), u_walk_j, u_unseen_j, before.u_value_j(start_s), after.u_value_j(end_s)
+    own_j = (
+        Z95 * ticks.sd_each_s * slope_0,
+        Z95 * ticks.sd_each_s * slope_1,
+        _u_walk_j(((before, *in_first), (after, *in_last)), across),
+        before.u_value_j(start_s),
+        after.u_value_j(end_s),
     )
-    return Estimate(energy_j, u_j, "guarded_edges", readings), idle
+    return Piece(
+        energy_j=after.value_j(end_s) - before.value_j(start_s),
+        u_own_j=math.hypot(*own_j),
+        idle=idle,
+        slope_change_w=slope_1 - slope_0,
+        duration_s=bounds.duration_s,
+        excess_w=work_w - idle.power_w,
+        highest_w=_highest_w(ticks, inside, idle.power_w),
+        readings=readings,
+    )
 
 
 def _work_w(ticks: Ticks, bounds: Bounds) -> float:
@@ -78,6 +151,12 @@ def _work_w(ticks: Ticks, bounds: Bounds) -> float:
     first, last = max(inside.start - 1, 0), min(inside.stop, len(ticks.times_s) - 1)
     length_s = ticks.times_s[last] - ticks.times_s[first]
     return (ticks.totals_j[last] - ticks.totals_j[first]) / length_s if length_s > 0 else 0.0
+
+
+def _highest_w(ticks: Ticks, inside: slice, idle_w: float) -> float:
+    moments = pairwise(zip(ticks.times_s[inside], ticks.totals_j[inside], strict=True))
+    powers_w = ((right_j - left_j) / (right_s - left_s) for (left_s, left_j), (right_s, right_j) in moments)
+    return max((abs(power_w - idle_w) for power_w in powers_w), default=0.0)
 
 
 def _u_walk_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float]]], number: int) -> float:

@@ -3,15 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 from llem.domain.edges import Z95, Bounds, Edge, Estimate, Unmeasured
-from llem.domain.idle import Idle
+from llem.domain.idle import SLOWEST_UPDATE_S, Idle
 from llem.domain.statistics import t_quantile_975
 
 FEWEST_IN_A_GUARD = 3
-SLOWEST_UPDATE_S = 0.1
-"""The longest update period of NVML's power that is reported (arXiv 2312.02741): a reading may be as old as that."""
 
 
 def guarded_readings(
@@ -42,13 +40,13 @@ def guarded_readings(
         return Unmeasured(f"the guards hold fewer than {FEWEST_IN_A_GUARD} readings of idle power: {rest}")
     start_ns, end_ns = before[-1].middle_ns, after[-1].middle_ns
     inside = [edge for edge in edges if start_ns <= edge.middle_ns <= end_ns]
-    held_j = math.fsum(right.value * seconds for _, right, seconds in _intervals(inside))
+    held_j = math.fsum(right.value * seconds for _, right, seconds in intervals(inside))
     lead_s, tail_s = (bounds.t0_ns - start_ns) / 1e9, (end_ns - bounds.t1_ns) / 1e9
     before_w, after_w = (fmean(edge.value for edge in guard) for guard in (before, after))
     sd_before_w, sd_after_w = (_sd_of_mean(guard) for guard in (before, after))
     steps_j = [
         (right.value - left.value) * max(seconds, SLOWEST_UPDATE_S) / math.sqrt(12)
-        for left, right, seconds in _intervals(inside)
+        for left, right, seconds in intervals(inside)
     ]
     # An average that moves slowly tells of a change in many small steps: none of them is a change in doubt.
     sampling_j = 0.0 if averages_over_s else math.hypot(*steps_j)
@@ -80,7 +78,7 @@ def sampled_energy(
     held = trapezoid = 0.0
     ends: list[float] = []
     values: list[float] = []
-    for left, right, seconds in _intervals(edges):
+    for left, right, seconds in intervals(edges):
         left_ns, right_ns = left.middle_ns, right.middle_ns
         overlap_s = (min(right_ns, t1_ns) - max(left_ns, t0_ns)) / 1e9
         if overlap_s <= 0:
@@ -97,11 +95,16 @@ def sampled_energy(
 
 def longest_gap_s(edges: Sequence[Edge], start_ns: int, end_ns: int) -> float:
     """Return the longest time without a reading that touches [start, end], in seconds."""
-    near = (s for left, right, s in _intervals(edges) if right.middle_ns > start_ns and left.middle_ns < end_ns)
+    near = (s for left, right, s in intervals(edges) if right.middle_ns > start_ns and left.middle_ns < end_ns)
     return max(near, default=0.0)
 
 
-def _intervals(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
+def median_gap_s(edges: Sequence[Edge]) -> float:
+    """Return the median time between two readings, in seconds; 0 for fewer than two."""
+    return median([seconds for _, _, seconds in intervals(edges)] or [0.0])
+
+
+def intervals(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
     """Yield each pair of neighbours and the seconds between them."""
     for left, right in pairwise(edges):
         yield left, right, (right.middle_ns - left.middle_ns) / 1e9

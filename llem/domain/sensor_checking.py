@@ -7,8 +7,7 @@ from itertools import pairwise
 
 from llem.domain.counter_sum import SumTest, joined, sum_test
 from llem.domain.edges import CONTINUOUS_SHARE, FEWEST_TICKS, Edge, Ticks, Unmeasured, steps, ticks
-from llem.domain.energy import UNKNOWN_AVERAGE_S
-from llem.domain.held import SLOWEST_UPDATE_S
+from llem.domain.idle import SLOWEST_UPDATE_S, UNKNOWN_AVERAGE_S
 from llem.domain.sensing import Channel
 from llem.domain.sensor_check import Agreement, ChannelCheck, DeviceCheck, Grade, SensorCheck, Spread, State
 from llem.domain.statistics import percentiles
