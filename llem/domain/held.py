@@ -6,7 +6,7 @@ from itertools import pairwise
 from statistics import fmean, median, stdev
 
 from llem.domain.edges import Z95, Bounds, Edge, Estimate, Unmeasured
-from llem.domain.idle import SLOWEST_UPDATE_S, Idle
+from llem.domain.idle import SLOWEST_UPDATE_S, Idle, settled_ns
 from llem.domain.statistics import t_quantile_975
 
 FEWEST_IN_A_GUARD = 3
@@ -19,8 +19,8 @@ def guarded_readings(
 
     E = Σ P_i·(t_i − t_{i−1}) − P₀·(t₀ − t_a) − P₁·(t_b − t₁), each reading held over the interval before it, from
     t_a, the last reading before the work, to t_b, the last of the guard after it. P₀ and P₁ are the mean readings of
-    the guards, those left out that still average over work: the first ``averages_over_s`` + 0.1 s. A mean over a
-    second keeps all the energy, and tells it late: by t_b all of it has been told.
+    the guards, those left out that still average over work: the first ``averages_over_s`` + 0.1 s, or 0.2 s.
+    A mean over a second keeps all the energy, and tells it late: by t_b all of it has been told.
 
     What is uncertain: where between two readings the power changed, |ΔP|·Δt/√12 each in quadrature, with Δt not less
     than 0.1 s; the idle powers × the time outside. What a sensor does not see between its readings is not in it.
@@ -32,7 +32,7 @@ def guarded_readings(
         bounds: The window and its guards.
         averages_over_s: What time a reading is the mean of; 0 for instantaneous ones.
     """
-    late_ns = round((averages_over_s + SLOWEST_UPDATE_S) * 1e9)
+    late_ns = settled_ns(averages_over_s)
     before = [edge for edge in edges if bounds.guard_start_ns + late_ns <= edge.middle_ns <= bounds.t0_ns]
     after = [edge for edge in edges if bounds.t1_ns + late_ns <= edge.middle_ns <= bounds.guard_end_ns]
     if min(len(before), len(after)) < FEWEST_IN_A_GUARD:

@@ -122,11 +122,19 @@ def _by_ticks(known: Ticks, start_ns: int, end_ns: int) -> tuple[float, float] |
     return line.idle_w, math.hypot(*parts_w)
 
 
+def settled_ns(averages_over_s: float) -> int:
+    """Return how long after a change of power readings no longer tell of the time before it, in nanoseconds.
+
+    A reading may be one update old, and even an instantaneous one may be the mean since the update before.
+    """
+    return round((max(averages_over_s, SLOWEST_UPDATE_S) + SLOWEST_UPDATE_S) * 1e9)
+
+
 def _by_readings(
     channel: Channel, edges: Sequence[Edge], start_ns: int, end_ns: int
 ) -> tuple[float, float] | Unmeasured:
     late_s = UNKNOWN_AVERAGE_S if channel.averages_over_s is None else channel.averages_over_s
-    from_ns = start_ns + round((late_s + SLOWEST_UPDATE_S) * 1e9)
+    from_ns = start_ns + settled_ns(late_s)
     chosen = [edge for edge in edges if from_ns <= edge.middle_ns <= end_ns]
     if len(chosen) < FEWEST_READINGS:
         return Unmeasured(f"{len(chosen)} readings of idle power alone; {FEWEST_READINGS} are needed")

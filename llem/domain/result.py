@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from llem.domain.device_state import DeviceConditions
 from llem.domain.host import Host
 from llem.domain.model import Value
 from llem.domain.sensing import Channel, Device, Provenance
@@ -12,8 +13,9 @@ from llem.domain.spec import ExperimentConfig
 from llem.domain.statistics import Percentiles
 
 RESULT_SCHEMA_VERSION = 1
-ARITHMETIC = 2
-"""By which arithmetic figures are made of edges: 1 interpolated a counter between its steps, 2 uses the guards."""
+ARITHMETIC = 3
+"""By which arithmetic figures are made of edges: 1 interpolated a counter between its steps, 2 used the guards, 3
+sums windows in segments, tells phases, loading and bare idle, and finds what spoiled a trial."""
 
 
 class Interval(Value):
@@ -314,9 +316,13 @@ class EnergyComponent(Value):
         estimators_refused: Why each other arithmetic does not apply, by name.
         power_context_idle_w: Idle power with the model loaded, by the guards; None with ``idle_reason``.
         u_power_context_idle_w: Its 95 % uncertainty, in watts.
-        power_idle_before_w: Idle power in the guard before the work, in watts …
-        power_idle_after_w: … and in the guard after it.
+        power_idle_before_w: Idle power in the first guard, in watts …
+        power_idle_after_w: … and in the last.
+        u_idle_drift_w: 95 % uncertainty of the difference of these two, in watts.
         idle_reason: Why ``power_context_idle_w`` is None.
+        power_loaded_idle_w: Idle power with the model just loaded, before any work; None with ``loaded_idle_reason``.
+        u_power_loaded_idle_w: Its 95 % uncertainty, in watts.
+        loaded_idle_reason: Why ``power_loaded_idle_w`` is None.
     """
 
     channel: Channel
@@ -333,7 +339,11 @@ class EnergyComponent(Value):
     u_power_context_idle_w: float | None = None
     power_idle_before_w: float | None = None
     power_idle_after_w: float | None = None
+    u_idle_drift_w: float | None = None
     idle_reason: str | None = None
+    power_loaded_idle_w: float | None = None
+    u_power_loaded_idle_w: float | None = None
+    loaded_idle_reason: str | None = None
 
 
 class Figures(Value):
@@ -365,6 +375,13 @@ class Figures(Value):
     flops_per_j: float | None = None
     u_energy_above_context_idle_j: float | None = None
     u_power_context_idle_w: float | None = None
+    u_energy_above_bare_idle_j: float | None = None
+    u_power_bare_idle_w: float | None = None
+    u_energy_prefill_j: float | None = None
+    u_energy_decode_j: float | None = None
+    u_energy_load_j: float | None = None
+    energy_prefill_per_input_token_j: float | None = None
+    energy_decode_per_output_token_j: float | None = None
     unknown: dict[str, str]
 
     @model_validator(mode="before")
@@ -384,7 +401,17 @@ class Figures(Value):
         return self
 
 
-_LATER_FIGURES = ("u_energy_above_context_idle_j", "u_power_context_idle_w")
+_LATER_FIGURES = (
+    "u_energy_above_context_idle_j",
+    "u_power_context_idle_w",
+    "u_energy_above_bare_idle_j",
+    "u_power_bare_idle_w",
+    "u_energy_prefill_j",
+    "u_energy_decode_j",
+    "u_energy_load_j",
+    "energy_prefill_per_input_token_j",
+    "energy_decode_per_output_token_j",
+)
 NOT_IN_FILE = "not in this file: an earlier llem wrote it"
 
 
@@ -415,8 +442,11 @@ class Headline(Value):
         u_scale_j: 95 % uncertainty of the board's scale, in joules; None where none is known.
         input_tokens: Prompt tokens in the window.
         requests: Requests answered in the window.
+        energy_above_context_idle_j: The energy above idle power with the model loaded, in joules; may be negative.
+        energy_prefill_j: Energy of the prompts' part, in joules.
+        energy_decode_j: Energy of the other output tokens, in joules.
 
-    The first journals do not have the last four. Those that are None are left out of what is written, so that what
+    The first journals do not have the last seven. Those that are None are left out of what is written, so that what
     was written before them is written the same again.
     """
 
@@ -436,6 +466,9 @@ class Headline(Value):
     u_scale_j: float | None = None
     input_tokens: int | None = None
     requests: int | None = None
+    energy_above_context_idle_j: float | None = None
+    energy_prefill_j: float | None = None
+    energy_decode_j: float | None = None
 
     @model_serializer(mode="wrap")
     def _without_absent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
@@ -464,6 +497,7 @@ class ExperimentResult(Value):
         seed: Seed of that order.
         baseline_seq: The event with the bare idle power that the figures use; None where they use none.
         check_seq: The event with the sensor check that they use; None where they use none.
+        conditions: Under which conditions each used GPU worked; empty in earlier files.
         validity: What makes the figures unfit for averages; empty is valid.
         warnings: What a reader must know.
     """
@@ -499,5 +533,6 @@ class ExperimentResult(Value):
     baseline_seq: int | None = None
     check_seq: int | None = None
     arithmetic: int = 1
+    conditions: tuple[DeviceConditions, ...] = ()
     validity: tuple[Finding, ...]
     warnings: tuple[Finding, ...]

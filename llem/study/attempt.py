@@ -271,6 +271,7 @@ class TrialAttempt:
             self._unrecorded,
             check=self._grounds.check,
             bare=self._grounds.bare,
+            devices=self._bench.recorders.report.devices,
         )
         return self._result(measured, evaluation, stopped), evaluation.headline(measured)
 
@@ -308,6 +309,7 @@ class TrialAttempt:
             baseline_seq=self._grounds.baseline_seq,
             check_seq=self._grounds.check_seq,
             arithmetic=ARITHMETIC,
+            conditions=evaluation.conditions,
             validity=evaluation.validity,
             warnings=evaluation.warnings,
         )

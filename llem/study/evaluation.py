@@ -6,6 +6,7 @@ from llem.domain.baseline import BaselinePower
 from llem.domain.checked import checked_channels
 from llem.domain.figures import Evaluation, evaluate
 from llem.domain.result import Measured
+from llem.domain.sensing import Device
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.spec import ExperimentConfig
 from llem.sensors.samples import Samples
@@ -19,6 +20,7 @@ def evaluated(
     *,
     check: SensorCheck | None = None,
     bare: Sequence[BaselinePower] | None = None,
+    devices: Sequence[Device] = (),
 ) -> Evaluation:
     """Return the figures of one trial.
 
@@ -29,6 +31,7 @@ def evaluated(
         unrecorded: … and why.
         check: What the sensor check found; None where there was none.
         bare: The idle power of the bare devices; None where it was not measured.
+        devices: What the sensors said of the devices when the session started.
 
     Raises:
         ArithmeticError: The numbers are beyond arithmetic.
@@ -36,11 +39,7 @@ def evaluated(
     """
     # The recorder reads every sensor that any experiment of the study asks for.
     asked = config.measurement.sensors
-    channels = [
-        channel
-        for channel in (samples.channels if samples else ())
-        if channel.measures_energy and (asked == "auto" or channel.sensor in asked)
-    ]
+    channels = [c for c in samples.channels if asked == "auto" or c.sensor in asked] if samples else []
     return evaluate(
         config,
         measured,
@@ -48,4 +47,7 @@ def evaluated(
         samples.edges if samples else {},
         failures=samples.failures if samples else {},
         unrecorded=unrecorded,
+        check=check,
+        bare=bare or (),
+        devices=devices,
     )

@@ -191,7 +191,13 @@ def _evaluated(
     samples = None if event.samples_file is None else read_samples(folder.samples / event.samples_file)
     grounds = recorded.grounds
     return evaluated(
-        recorded.config, result.measured, samples, result.unrecorded, check=grounds.check, bare=grounds.bare
+        recorded.config,
+        result.measured,
+        samples,
+        result.unrecorded,
+        check=grounds.check,
+        bare=grounds.bare,
+        devices=result.devices,
     )
 
 

@@ -288,7 +288,7 @@ def test_a_short_window_is_said_to_be_short(make, judge):
 
 def test_a_model_that_runs_partly_on_the_processor_warns_that_only_gpus_are_counted(judge):
     found = judge((gpu(), 100), devices=("GPU-1", "cpu"))
-    assert [finding.code for finding in found.warnings] == ["cpu_part_left_out", "unguarded"]
+    assert [finding.code for finding in found.warnings] == ["cpu_part_left_out", "no_power", "unguarded"]
 
 
 def test_flops_that_were_not_counted_have_their_reason_in_both_figures(judge):
@@ -346,7 +346,7 @@ def test_a_component_tells_every_estimator_and_why_the_others_do_not_apply(make,
     assert component.energy_j == component.estimators[component.estimator]
     assert found.figures.power_context_idle_w == pytest.approx(100)
     assert found.figures.energy_above_context_idle_j == pytest.approx(0, abs=1e-6)
-    assert found.warnings == ()
+    assert [finding.code for finding in found.warnings] == ["no_power"]
 
 
 def test_two_devices_have_one_idle_power_and_one_without_it_makes_it_unknown(make, judge):

@@ -119,6 +119,11 @@ def of_gpu(make, edges_by_kind, bounds, **power):
     return evaluate(make.config(), measured, channels, edges, failures={}, unrecorded=None)
 
 
+def flags(found):
+    """Return all codes, but for what is so in all these trials: 1 s and a counter alone."""
+    return {finding.code for finding in (*found.validity, *found.warnings)} - {"short_window", "no_power"}
+
+
 def fell(made):
     edges = made.edges()
     middle = len(edges) // 2
@@ -150,7 +155,7 @@ def test_a_fault_never_gives_an_unflagged_error_over_one_percent(make, fault, re
     for seed in range(25):
         made = trial(seed, read_every_s=read_every_s)
         found = of_gpu(make, {"energy_j": FAULTS[fault](made)}, made.bounds)
-        codes = {finding.code for finding in found.warnings} - {"short_window"}
+        codes = flags(found)
         energy_j = found.figures.energy_total_j
         if energy_j is None:
             assert "no_energy" in codes
@@ -165,7 +170,7 @@ def test_a_stall_of_300_ms_wherever_it_falls_never_gives_an_unflagged_error_over
     found = of_gpu(
         make, {"energy_j": stalled(made.edges(), made.bounds.guard_start_ns + round(at_s * S))}, made.bounds
     )
-    if {finding.code for finding in found.warnings} == {"short_window"}:
+    if not flags(found):
         assert abs(found.figures.energy_total_j / made.truth_j - 1) < 0.01
 
 
@@ -195,9 +200,11 @@ def test_work_below_idle_has_a_negative_net_energy(make):
     assert found.energy_above_context_idle_j == pytest.approx(-10 * found.duration_s, abs=5)
 
 
-def test_an_idle_power_that_drifts_is_told(make):
+def test_an_idle_power_that_drifts_makes_a_trial_invalid(make):
     made = trial(3, 12.0, idle_after_w=100.0)
-    assert "idle_drift" in {f.code for f in of_gpu(make, {"energy_j": made.edges()}, made.bounds).warnings}
+    (finding,) = of_gpu(make, {"energy_j": made.edges()}, made.bounds).validity
+    assert finding.code == "idle_drift"
+    assert "20 W apart" in finding.reading
 
 
 def test_a_counter_far_from_its_own_ticks_and_readings_is_told(make):

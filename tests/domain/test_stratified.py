@@ -84,11 +84,12 @@ def test_load_in_step_misleads_a_window_in_one_piece(make):
     assert worst > 0.2
 
 
-# benchmarks/interval_coverage.py does the same for 500 studies of each kind.
+# benchmarks/interval_coverage.py does the same for 500 studies of each kind, which cover in 93 % or more; of 60 with
+# a true coverage of 95 %, chance leaves 88 % or more in 49 of 50 times.
 @pytest.mark.parametrize("kind", ["true counter", "part-time, staggered"])
 def test_the_interval_of_a_study_and_of_each_trial_cover_the_truth(make, kind):
     held = trials_held = 0
-    for study in range(40):
+    for study in range(60):
         ratios = []
         for cycle in range(5):
             seed = 5 * study + cycle
@@ -102,8 +103,8 @@ def test_the_interval_of_a_study_and_of_each_trial_cover_the_truth(make, kind):
             trials_held += abs(found.energy_j - made.truth_j) <= found.u_j
         seen = mean_with_interval(ratios)
         held += abs(seen.mean - 1) <= seen.half_width
-    assert held >= 0.93 * 40
-    assert trials_held >= 0.93 * 200
+    assert held >= 0.88 * 60
+    assert trials_held >= 0.93 * 300
 
 
 def test_segments_that_begin_at_one_phase_are_summed_with_the_most_that_the_ends_can_be_off(make):
