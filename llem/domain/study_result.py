@@ -42,6 +42,9 @@ class ExperimentSummary(Value):
         energy_per_output_token_j: ΣE / Σ output tokens, with the interval of the per-cycle values.
         energy_per_token_j: The same for input and output tokens.
         energy_per_request_j: The same for requests.
+        energy_above_context_idle_per_request_j: The part above idle power with the model loaded, for requests.
+        energy_prefill_per_request_j: The prompts' part, the first output token included, for requests.
+        energy_decode_per_request_j: The other output tokens' part, for requests.
         energy_reason: Why the energy is unknown.
         output_tokens_per_s: Mean over cycles.
         ttft_p50_s: Mean over cycles of each cycle's median time to first token, in seconds.
@@ -63,6 +66,9 @@ class ExperimentSummary(Value):
     energy_per_output_token_j: EnergyMean | None
     energy_per_token_j: EnergyMean | None
     energy_per_request_j: EnergyMean | None
+    energy_above_context_idle_per_request_j: EnergyMean | None = None
+    energy_prefill_per_request_j: EnergyMean | None = None
+    energy_decode_per_request_j: EnergyMean | None = None
     energy_reason: str | None
     output_tokens_per_s: MeanWithInterval | None
     ttft_p50_s: MeanWithInterval | None

@@ -25,6 +25,13 @@ WORK: Mapping[str, Callable[[Headline], int | None]] = {
     "energy_per_request_j": lambda headline: headline.requests,
 }
 """What each energy figure divides by."""
+PARTS: Mapping[str, Callable[[Headline], float | None]] = {
+    "energy_above_context_idle_per_request_j": lambda headline: headline.energy_above_context_idle_j,
+    "energy_prefill_per_request_j": lambda headline: headline.energy_prefill_j,
+    "energy_decode_per_request_j": lambda headline: headline.energy_decode_j,
+}
+"""Parts of the energy that are given per request."""
+NO_PART = "not known in every valid cycle: the result files say why"
 
 
 def study_result(fold: ManifestFold) -> StudyResult | None:
@@ -96,6 +103,7 @@ def _summary(experiment: _Experiment, factor: CarbonFactor | None) -> Experiment
     energy = {name: energy_mean(_energies(energies, work)) for name, work in WORK.items()}
     figures: dict[str, Value | int | None] = {
         **energy,
+        **{name: energy_mean(_parts(energies, part)) for name, part in PARTS.items()},
         "output_tokens_per_s": mean_with_interval([headline.output_tokens_per_s for headline in valid]),
         "ttft_p50_s": mean_with_interval(_known(headline.ttft_p50_s for headline in valid)),
         "itl_p50_s": mean_with_interval(_known(headline.itl_p50_s for headline in valid)),
@@ -163,10 +171,27 @@ def _energies(valid: list[Headline], work: Callable[[Headline], int | None]) -> 
     return found if len(found) == len(valid) else []
 
 
+def _parts(valid: list[Headline], part: Callable[[Headline], float | None]) -> list[EnergyOfCycle]:
+    """Return a part of the energy of each cycle for its requests; nothing where it is unknown in any cycle.
+
+    The board's scale is a share of the part as of the whole. The trials' own uncertainty of it is in their results.
+    """
+    found = []
+    for headline in valid:
+        part_j, total_j = part(headline), headline.energy_total_j
+        if part_j is None or not total_j or not headline.requests:
+            return []
+        scale = None if headline.u_scale_j is None else abs(headline.u_scale_j * part_j / total_j)
+        found.append(EnergyOfCycle(part_j, headline.requests, None, scale))
+    return found
+
+
 def _reason(name: str, source: _Source, valid: list[Headline]) -> str:
     """Return why a figure is null."""
     if name in WORK or name == "carbon":
         return source.reason or NOT_STORED
+    if name in PARTS:
+        return source.reason or NO_PART
     return "no cycle measured it" if valid else NO_VALID_CYCLE
 
 

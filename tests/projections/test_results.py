@@ -4,7 +4,7 @@ from llem.domain.carbon import CarbonFactor
 from llem.domain.events import ExperimentCompleted, ExperimentFailed, ExperimentRunning, ResultRejected
 from llem.domain.result import Headline
 from llem.projections.manifest import ManifestFold
-from llem.projections.results import study_result, summarise
+from llem.projections.results import PARTS, study_result, summarise
 
 
 def completed(make, experiments, carbon=None):
@@ -158,7 +158,33 @@ def test_energy_per_token_and_per_request_stand_on_what_the_headline_counts(make
     assert found.energy_per_token_j.mean == pytest.approx(60 / 1200)
     assert found.energy_per_request_j.mean == pytest.approx(60 / 12)
     assert found.energy_per_request_j.sd == pytest.approx(2.5)  # cycles 2.5, 5, 7.5
+    assert found.unknown.keys() == set(PARTS)
+
+
+def test_parts_of_the_energy_are_told_per_request_with_the_interval_of_the_cycles(make, summary):
+    def cycle(net_j, prefill_j):
+        parts = {"energy_above_context_idle_j": net_j, "energy_prefill_j": prefill_j, "energy_decode_j": 80.0}
+        return measured(make, 100.0, requests=4, input_tokens=1, u_scale_j=5.0, **parts)
+
+    found = summary(cycle(60.0, 20.0), cycle(-4.0, 20.0), cycle(52.0, 20.0))
+    assert found.energy_above_context_idle_per_request_j.mean == pytest.approx(108 / 12)
+    # cycles 15, -1, 13: t = 4.3027 for two degrees of freedom
+    assert found.energy_above_context_idle_per_request_j.half_width == pytest.approx(
+        4.30265 * 8.71780 / 3**0.5, rel=1e-4
+    )
+    assert (found.energy_prefill_per_request_j.mean, found.energy_prefill_per_request_j.sd) == (5.0, 0.0)
+    assert found.energy_prefill_per_request_j.u_scale == pytest.approx(0.25)  # a twentieth of it, as of the total
+    assert found.energy_decode_per_request_j.within_sd is None
     assert found.unknown == {}
+
+
+def test_a_part_that_a_valid_cycle_does_not_have_is_null_with_the_reason(make, summary):
+    known = {"energy_prefill_j": 20.0, "energy_decode_j": 80.0, "energy_above_context_idle_j": 50.0}
+    work = {"requests": 4, "input_tokens": 1}
+    found = summary(measured(make, 100.0, **work, **known), measured(make, 100.0, **work, energy_prefill_j=20.0))
+    assert found.energy_prefill_per_request_j.mean == 5.0
+    assert found.energy_decode_per_request_j is None
+    assert "the result files say why" in found.unknown["energy_decode_per_request_j"]
 
 
 def test_stated_uncertainties_tell_the_spread_apart_and_the_scale_stays_apart(make, summary):
@@ -176,7 +202,7 @@ def test_a_journal_of_before_has_no_counts_and_says_so(make, summary):
     found = summary(measured(make, 10.0), measured(make, 20.0, input_tokens=300, requests=4))
     assert (found.energy_per_token_j, found.energy_per_request_j) == (None, None)
     assert found.energy_per_output_token_j.mean == pytest.approx(0.15)
-    assert found.unknown.keys() == {"energy_per_token_j", "energy_per_request_j"}
+    assert found.unknown.keys() == {"energy_per_token_j", "energy_per_request_j", *PARTS}
     assert "earlier llem" in found.unknown["energy_per_token_j"]
 
 
@@ -193,7 +219,7 @@ EXPERIMENTS = [
 def test_every_figure_that_is_null_has_its_reason_and_no_other(make, summary, experiment):
     found = summary(*experiment(make))
     figures = [name for name in type(found).model_fields if name.endswith(("_j", "_s", "_bytes"))]
-    assert len(figures) == 8
+    assert len(figures) == 11
     assert {name for name in figures if getattr(found, name) is None} == found.unknown.keys()
     assert all(found.unknown.values())
 
@@ -248,10 +274,11 @@ def test_every_prefix_of_a_journal_has_a_result_once_there_is_a_plan(make):
 
 def test_what_a_headline_of_before_did_not_have_is_not_written(make):
     old = make.headline(ttft_p50_s=None)
-    added = {"u_energy_total_j", "u_scale_j", "input_tokens", "requests"}
+    parts = {"energy_above_context_idle_j", "energy_prefill_j", "energy_decode_j"}
+    added = {"u_energy_total_j", "u_scale_j", "input_tokens", "requests", *parts}
     assert old.model_dump(mode="json").keys() == Headline.model_fields.keys() - added
     new = make.headline(u_energy_total_j=0.0, input_tokens=5)
-    assert new.model_dump(mode="json").keys() == Headline.model_fields.keys() - {"u_scale_j", "requests"}
+    assert new.model_dump(mode="json").keys() == Headline.model_fields.keys() - {"u_scale_j", "requests", *parts}
     for headline in (old, new):
         assert Headline.model_validate_json(headline.model_dump_json()) == headline
 
