@@ -212,6 +212,7 @@ def staggered(
     segment_s: float = 2.5,
     guard_s: float = 0.7,
     read_every_s: float | None = 0.05,
+    decay_s: float = 0.0,
     pulse: Pulse | None = None,
     idle_w: float = IDLE_W,
     work_w: float = WORK_W,
@@ -227,6 +228,7 @@ def staggered(
         segment_s: Least length of each.
         guard_s: Least time between two of them.
         read_every_s: How often the sensor is read; None is the recorder's own pace.
+        decay_s: Time constant with which power falls after a segment.
         pulse: The load; constant where left out.
         idle_w: Power without work.
         work_w: Power of work.
@@ -237,14 +239,14 @@ def staggered(
     random_ = random.Random(seed)
     meter = replace(Meter(phase_s=random_.random() * 0.1, summed=True, seen_s=0.025), **flaws)  # type: ignore[arg-type]
     guard_start = 2.0 + random_.random()
-    levels, bounds = [(-2.0, idle_w, 0.0), (0.5, work_w, 0.0), (guard_start, idle_w, 0.0)], []
+    levels, bounds = [(-2.0, idle_w, 0.0), (0.5, work_w, 0.0), (guard_start, idle_w, decay_s)], []
     first = guard_start + guard_s
     for n in range(segments):
         whole = math.ceil((guard_start + guard_s - first) / meter.period_s - 1e-9) if n else 0
         t0 = first + (whole + n / segments) * meter.period_s + random_.random() * late_s
         t1 = t0 + segment_s + random_.random() * spread_s
         levels += pulse.levels(t0, t1, idle_w, work_w) if pulse else [(t0, work_w, 0.0)]
-        levels.append((t1, idle_w, 0.0))
+        levels.append((t1, idle_w, decay_s))
         bounds.append((guard_start, t0, t1))
         guard_start = t1
     guard_end = t1 + guard_s

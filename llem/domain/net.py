@@ -55,10 +55,10 @@ def bare_figures(
     powers = []
     for member in members:
         baseline = known.get(member.channel.id)
-        if baseline is None or baseline.power_w is None:
+        if baseline is None or baseline.power_w is None or baseline.u_w is None:
             why = baseline.reason if baseline else None
             return {}, f"{member.channel.id}: {why or 'its bare idle power was not measured'}"
-        powers.append((baseline.power_w, baseline.u_w or 0.0))
+        powers.append((baseline.power_w, baseline.u_w))
     return _above(BARE_FIGURES, powers, members, energy_j, duration_s)
 
 

@@ -36,6 +36,8 @@ def stratified_edges(
       and ends are known but for one offset that all share, the part is the root mean square over that offset of
       Σ e(start_j) − e(end_j); for ends at random it comes to √n·D·(p − s)/√12. D is the most that any of the
       counter's steps in the work is above idle, for a load that steps itself.
+    - *A decay after the work*, which begins at each end and is seen in part: the power that its fit tells at t₁ above
+      that before t₀, for the unseen time, alike in all segments.
     - *Load in step with the sensor.* The segments' mean powers P_j differ where the load keeps step. If its profile
       over one period has the amplitudes a_k, their variance is Σ a_k²·w_k·(1 − |S_k|²)/2 and that of their mean's
       error Σ a_k²·w_k·|S_k|²/2, with w_k = sinc²(k·s/p) for what a seen part averages out and
@@ -67,7 +69,8 @@ def stratified_edges(
     ends = [_phase(ticks, each.t1_ns) for each in bounds]
     u_ends_j = Z95 * ticks.period_s * height_w * _late_rms(starts, ends, unseen)
     u_step_j = u_in_step_w(powers_w, starts, 1 - unseen) * math.fsum(piece.duration_s for piece in pieces)
-    return summed(ticks, pieces, "stratified_edges", u_ends_j, u_step_j), idle
+    u_decay_j = unseen_s * abs(math.fsum(piece.slope_change_w for piece in pieces))
+    return summed(ticks, pieces, "stratified_edges", u_ends_j, u_step_j, u_decay_j), idle
 
 
 def u_in_step_w(powers_w: Sequence[float], starts: Sequence[float], seen: float) -> float:

@@ -73,6 +73,13 @@ def test_the_mean_of_five_staggered_cycles_of_10_s_is_right_to_half_a_percent_wi
     assert held >= 93
 
 
+@pytest.mark.parametrize("decay_s", [0.05, 0.2])
+def test_a_decay_after_each_segment_that_is_seen_in_part_is_in_the_uncertainty(make, decay_s):
+    made = [staggered(seed, segment_s=1.0, read_every_s=0.02, decay_s=decay_s) for seed in range(30)]
+    found = [leading(make, each) for each in made]
+    assert sum(abs(each.energy_j - m.truth_j) <= each.u_j for each, m in zip(found, made, strict=True)) >= 28
+
+
 def test_load_in_step_misleads_a_window_in_one_piece(make):
     """What the segments are for: without them the same load is off by tens of percent."""
     channel, worst = make.channel(unseen_s=UNSEEN_S), 0.0
