@@ -44,18 +44,18 @@ def test_the_counter_of_the_gpu_in_use_gives_the_energy_and_the_idle_one_beside_
 def test_guards_make_the_figure_right_within_what_it_states_and_give_the_idle_power(lab: Any, nvml: Any) -> None:
     result = measured_on(lab, nvml, COUNTED, settle_s=1.0)
     figures = result["figures"]
-    assert (result["estimator"], result["arithmetic"]) == ("guarded_edges", 2)
+    assert (result["estimator"], result["arithmetic"]) == ("guarded_edges", 3)
     truth_j = 100 * figures["duration_s"]
     assert abs(figures["energy_total_j"] - truth_j) <= figures["u_energy_total_j"] < 0.05 * truth_j
     assert abs(figures["power_context_idle_w"] - 100) <= figures["u_power_context_idle_w"] < 5
     # It idles all the time: nothing is above idle.
     assert abs(figures["energy_above_context_idle_j"]) <= figures["u_energy_above_context_idle_j"]
     codes = {finding["code"] for finding in result["warnings"]}
-    assert codes == {"short_window"}
+    assert codes == {"short_window", "counter_is_sum"}  # it says that it is of a kind that sees 25 of 100 ms
 
 
 def test_a_gpu_without_a_counter_is_measured_by_its_power_and_says_so(lab: Any, nvml: Any) -> None:
-    result = measured_on(lab, nvml, UNCOUNTED)
+    result = measured_on(lab, nvml, UNCOUNTED, settle_s=0.5)
     assert (result["boundary"], result["provenance"], result["estimator"]) == ("gpu", "sampled", "guarded_readings")
     assert result["figures"]["energy_total_j"] == pytest.approx(50 * result["figures"]["duration_s"])
 
