@@ -9,6 +9,8 @@ FEWEST_TICKS = 4
 REMEMBERED_TICKS = 9
 SHORTEST_PERIOD_NS = 5 * BASE_NS // 2
 """A counter that ticks faster is near a tick most of the time: what a burst would gain, the base pace has."""
+LEAST_REST = 4
+"""In a burst readings are at least this many calls apart: a call that takes long is made less often."""
 LEAST_MARGIN_NS = BURST_NS
 WIDEST_NS = 3 * BASE_NS // 2
 STRAY = 0.25
@@ -40,7 +42,7 @@ class TickPredictor:
     The first and the last of the ticks that it remembers bound the period, and the last tick and the period bound
     the next one. Readings are ``BURST_NS`` apart from a margin before that to a margin after, and ``BASE_NS`` apart
     at other times. A tick outside the margin doubles it, one inside shrinks it again. Where ticks are not regular,
-    or faster than ``SHORTEST_PERIOD_NS``, the pace is ``BASE_NS``.
+    or faster than ``SHORTEST_PERIOD_NS``, or calls too slow for a burst, the pace is ``BASE_NS``.
     """
 
     def __init__(self) -> None:
@@ -74,7 +76,7 @@ class TickPredictor:
             self._margin_ns *= 1 if failed else 2  # no tick came where one was expected
             self._expect_after(before_ns)
             return seldom_ns
-        often_ns = max(before_ns + BURST_NS, after_ns)
+        often_ns = before_ns + max(BURST_NS, LEAST_REST * (after_ns - before_ns))
         return min(seldom_ns, max(self._expected.low_ns - self._margin_ns, often_ns))
 
     def _ticked(self, tick: _Tick) -> None:

@@ -75,6 +75,14 @@ def test_a_fast_counter_is_read_at_the_slow_pace(period_ms):
     assert {other[0] - one[0] for one, other in pairwise(readings)} == {BASE_NS}
 
 
+def test_a_call_that_takes_long_is_not_made_all_the_time():
+    readings = polled(regular(100 * MS, 0, 6 * S), 6 * S, call_ns=8 * MS)
+    assert {other[0] - one[0] for one, other in pairwise(readings)} == {BASE_NS}
+    readings = polled(regular(100 * MS, 0, 6 * S), 6 * S, call_ns=2 * MS)
+    assert min(other[0] - one[0] for one, other in pairwise(readings)) >= 4 * MS
+    assert sum(widths(readings)) / len(widths(readings)) < BASE_NS
+
+
 def test_an_irregular_counter_costs_little_more_than_the_slow_pace():
     random_ = random.Random(1)
     ticks, now_ns = [], 0
