@@ -228,3 +228,44 @@ def test_a_sensor_that_gave_nothing_is_poor_and_no_error():
     found = checked(simulated(15), edges={"energy": [], "power": []})
     assert found.devices[0].grade == "poor"
     assert found.devices[0].agreements == ()
+
+
+READINGS = st.lists(
+    st.tuples(st.integers(1, 300_000_000), st.integers(0, 5_000_000), st.floats(-1e10, 1e10, allow_nan=False)),
+    max_size=60,
+)
+
+
+def edges_of(readings):
+    """Return edges from (nanoseconds since the last one, length of the call, value)."""
+    at_ns, edges = 0, []
+    for apart_ns, call_ns, value in readings:
+        at_ns += apart_ns
+        edges.append(Edge(at_ns, at_ns + call_ns, value))
+        at_ns += call_ns
+    return edges
+
+
+@given(READINGS, READINGS, READINGS, st.integers(0, 20 * S), st.integers(0, 20 * S), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_whatever_sensors_say_there_is_an_answer_or_a_reason(counter, power, average, start_ns, apart_ns, rising):
+    if rising:
+        total, risen = 0.0, []
+        for apart, call, value in counter:
+            total += abs(value)
+            risen.append((apart, call, total))
+        counter = risen
+    found = check_sensors(
+        [COUNTER, INSTANT, AVERAGE],
+        {"energy": edges_of(counter), "power": edges_of(power), "average": edges_of(average)},
+        (0, start_ns),
+        (start_ns, start_ns + apart_ns),
+        load_name="acted",
+        no_load_reason=None,
+    )
+    (device,) = found.devices
+    assert device.why
+    assert all(math.isfinite(agreed.relative) for agreed in device.agreements)
+    for channel in found.channels:
+        assert (channel.period_s is None) == (channel.reason is not None)
+        assert channel.period_s is None or channel.period_s.median > 0

@@ -1,0 +1,126 @@
+"""The check at the start of a session: what is a warning, what is left out, and what cannot be made."""
+
+import time
+
+import pytest
+
+from llem.domain.errors import SensorError
+from llem.domain.recording import Stopped
+from llem.domain.result import RecorderCost
+from llem.domain.sensing import Channel, SensorReport
+from llem.sensors.base import Reading
+from llem.sensors.samples import SampleWriter, read_samples
+from llem.study.checking import CheckSettings, check_at_start, recomputed
+from llem.study.folder import StudyFolder
+from llem.study.signals import EndingSignals
+
+COUNTER = Channel(id="e", sensor="nvml", device="GPU-1", boundary="gpu", kind="energy_j", provenance="counter")
+POWER = COUNTER.model_copy(
+    update={"id": "p", "kind": "power_w", "provenance": "sampled", "averages_over_s": 0.0, "aspect": "instant"}
+)
+MS = 1_000_000
+
+
+class ActedRecorder:
+    """Says, when it is stopped, what a sensor of 100 W would have said meanwhile; its power readings may be off."""
+
+    def __init__(self, gain=1.0, fails=None):
+        self._gain = gain
+        self._fails = fails
+
+    def begin(self, samples):
+        if self._fails:
+            raise SensorError(self._fails, remedy="Mend it.")
+        self._samples, self._from_ns = samples, time.monotonic_ns()
+
+    def finish(self):
+        writer = SampleWriter(self._samples, [COUNTER, POWER])
+        for at_ns in range(self._from_ns, time.monotonic_ns(), 2 * MS):
+            energy_j = at_ns // (20 * MS) * 0.02 * 100
+            power_w = 100 * self._gain
+            writer.write([Reading("e", at_ns, at_ns + 1000, energy_j), Reading("p", at_ns, at_ns + 1000, power_w)])
+        return Stopped(sha256=writer.finish(), cost=RecorderCost(cpu_s=0, wall_s=1, edges=writer.edges))
+
+
+class Onlooker:
+    def __init__(self):
+        self.left_s, self.warnings = [], []
+
+    def checking(self, left_s):
+        self.left_s.append(left_s)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def tick(self):
+        pass
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Return a function from an acted recorder to (event, what an onlooker was told)."""
+    folder = StudyFolder(tmp_path)
+    for part in (folder.samples, folder.logs):
+        part.mkdir()
+
+    def of(recorder, *channels, **settings):
+        onlooker = Onlooker()
+        with EndingSignals() as signals:
+            event = check_at_start(
+                recorder,
+                SensorReport(channels=channels),
+                folder,
+                3,
+                signals,
+                onlooker,
+                CheckSettings(**{"idle_s": 1.0, "load_s": 0.0, **settings}),
+            )
+        return event, onlooker
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("gain", "grade", "warning"),
+    [
+        (1.0, "good", None),
+        (1.03, "doubtful", "GPU-1: its sensors differ: p 103 W idle, the counter 100 W"),
+        (
+            1.06,
+            "poor",
+            "GPU-1: its energy counter is poor, and power readings lead where there are any: p 106 W",
+        ),
+    ],
+)
+def test_what_is_not_good_is_a_warning_of_one_line(check, gain, grade, warning):
+    event, onlooker = check(ActedRecorder(gain), COUNTER, POWER)
+    assert event.check.devices[0].grade == grade
+    assert len(onlooker.warnings) == (warning is not None)
+    assert all(told.startswith(warning) and "\n" not in told for told in onlooker.warnings)
+    assert onlooker.left_s == sorted(onlooker.left_s, reverse=True) != []
+
+
+def test_the_event_says_all_that_is_needed_to_compute_it_again(check, tmp_path):
+    event, _ = check(ActedRecorder(), COUNTER, POWER)
+    assert event.samples_file.startswith("check_s3.")
+    assert recomputed(event, read_samples(tmp_path / "samples" / event.samples_file)) == event.check
+
+
+def test_a_check_that_cannot_be_recorded_is_a_warning_and_none(check):
+    event, onlooker = check(ActedRecorder(fails="The recorder died."), COUNTER, POWER)
+    assert event is None
+    assert onlooker.warnings == ["the sensors were not checked: The recorder died."]
+
+
+def test_models_and_conditions_alone_are_not_checked(check):
+    modelled = COUNTER.model_copy(update={"provenance": "modelled"})
+    heat = POWER.model_copy(update={"kind": "temperature_c"})
+    for channels, settings in (((modelled, heat), {}), ((), {}), ((COUNTER,), {"idle_s": 0.0})):
+        event, onlooker = check(ActedRecorder(fails="it was asked to record"), *channels, **settings)
+        assert (event, onlooker.warnings) == (None, [])
+
+
+def test_a_quick_study_checks_for_a_shorter_time():
+    assert (
+        CheckSettings.of("quick").idle_s < CheckSettings.of("standard").idle_s == CheckSettings.of("publish").idle_s
+    )
