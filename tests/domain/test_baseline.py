@@ -22,7 +22,7 @@ def powers(make, *given, start_s=2, end_s=8, failures=None):
 
 def test_a_counter_and_a_power_give_watts_with_their_uncertainty(make):
     counter = make.channel()
-    power = make.channel(id="p", kind="power_w", provenance="sampled")
+    power = make.channel(id="p", kind="power_w", provenance="sampled", averages_over_s=0.0)
     readings = [Edge(n * S // 10, n * S // 10 + 1000, 20.0 + (n % 2) * 0.2) for n in range(100)]
     found = powers(make, (counter, ticking(20.0)), (power, readings))
     assert found[counter.id].power_w == pytest.approx(20.0, rel=1e-3)

@@ -37,12 +37,12 @@ def test_readings_give_idle_power_once_they_tell_of_nothing_else(make, averages_
     channel = make.channel(kind="power_w", provenance="sampled", averages_over_s=averages_over_s)
     average_s = None if averages_over_s == 0 else 1.0
     held = 0
-    for seed in range(60):
+    for seed in range(150):
         edges = idling(seed, noise_w=1.0, average_s=average_s).edges("power_w")
         power_w, u_w = idle_power(channel, edges, 3 * S, 8 * S)
         held += abs(power_w - 80.0) <= u_w
-        assert u_w < 3.0
-    assert held >= 56
+        assert u_w < 3.5
+    assert held >= 139  # 93 %
 
 
 def test_idle_power_is_unknown_with_the_reason_where_too_little_was_read(make):

@@ -7,6 +7,7 @@ from llem.domain.messages import Stagger
 from llem.projections.manifest import TrialState
 from llem.study.attempt import Bench, TrialAttempt
 from llem.study.folder import StudyFolder
+from llem.study.grounds import Grounds
 
 
 class Unwilling:
@@ -47,10 +48,11 @@ def asked(make, tmp_path):
             recorders=NoRecorders(),
             signals=SimpleNamespace(),
             watcher=SimpleNamespace(),
+            places={},
             **needs,
         )
         state = TrialState("e0_c1", 0, 1, planned.config_hash, {}, "e0_c1.json")
-        TrialAttempt(bench, state, deadline=None).run()
+        TrialAttempt(bench, state, Grounds(), deadline=None).run()
         assert [row.kind for row in chain.rows] == ["experiment_running", "experiment_failed"]
         (spec,) = launcher.specs
         return spec
