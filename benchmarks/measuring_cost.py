@@ -1,13 +1,21 @@
 """What measuring costs the inference: its throughput beside that without, taken in alternation in one run.
 
-    python benchmarks/measuring_cost.py [--turns N] [--seconds S] [--json FILE]
+    python benchmarks/measuring_cost.py [--turns N] [--seconds S] [--threads N] [--json FILE]
 
 - recorded: whole passes of a small model while the real recorder process reads a simulated GPU as fast as it reads a
   real one, over the same passes while it stands idle.
-- protocol: the measured loop of a trial, over a bare loop of ``model.generate`` with the same arguments.
+- protocol: the measured window of a trial (`measured_window`: counting, progress to the parent), over a bare loop of
+  ``model.generate`` with the same arguments.
 
-The GPU is simulated (a library that the real nvidia-ml-py loads), the model runs on the processor: all cores that the
-recorder could take are the model's, which is harder than on a GPU host. A ratio of 1 is no cost.
+The GPU is simulated (a library that the real nvidia-ml-py loads) and the model runs on the processor. By default it
+has every core but one: beside a GPU the recorder finds a core that the inference does not need. With all of them as
+``--threads`` each moment of the recorder is taken from the model. A ratio of 1 is no cost; the bar is 0.995.
+
+Throughput is tokens per second. On a machine with other load its single ratios vary by more than what is looked for;
+tokens per processor second of the model's own process vary less. They leave out what the recorder takes of a core
+that the model needs, so its share of one core stands below the table: the most that it can take of one. Means are of
+the ratios' logarithms (a slow stretch counts as much above the line as below it). Take as many turns as their
+intervals need to be narrow.
 """
 
 import argparse
@@ -18,15 +26,20 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import simulated_gpu
+import torch
 
+from llem.domain.result import RecorderCost
 from llem.domain.spec import ExperimentConfig
-from llem.domain.statistics import mean_with_interval
+from llem.domain.statistics import Z_975, mean_with_interval
 from llem.engines.transformers_adapter import TransformersEngine
 from llem.study.recording import RecorderClient
+from llem.worker.voice import Voice
+from llem.worker.windows import WindowPlan, measured_window
 
 CONFIG = ExperimentConfig.model_validate(
     {
@@ -46,98 +59,159 @@ CONFIG = ExperimentConfig.model_validate(
     }
 )
 
-Pass = Callable[[], object]
+# A board whose every call answers, drawing what one draws at work.
+GPU = simulated_gpu.SimulatedDevice(
+    levels=((0.0, 300.0, 0.0),),
+    noise_w=2.0,
+    temperatures=((0.0, 60.0),),
+    clocks=(("sm", 0.0, 1700.0), ("mem", 0.0, 2600.0)),
+    power_limit_w=700.0,
+    memory_bytes=80 << 30,
+    persistence=True,
+    mig=False,
+)
+CLOCKS = {"wall": "/ s", "processor": "/ processor s"}
+
+
+class Rate(NamedTuple):
+    """Passes per second of either clock, or how two rates compare."""
+
+    wall: float
+    processor: float
 
 
 def main() -> None:
     """Run both comparisons, print the table, write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=40, help="pairs of stretches in each comparison")
+    parser.add_argument("--turns", type=int, default=200, help="pairs of stretches in each comparison")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a stretch")
+    threads = max(1, len(os.sched_getaffinity(0)) - 1)
+    parser.add_argument("--threads", type=int, default=threads, help="threads of the model")
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     engine = TransformersEngine(CONFIG, Path.cwd())
     engine.load()
     engine.prepare()
     for _ in range(3):
         engine.run_pass()
-    ratios = {
-        "recorded / not recorded": recorded_ratios(engine, arguments.turns, arguments.seconds),
-        "protocol / bare generate": protocol_ratios(engine, arguments.turns, arguments.seconds),
+    share, recorded = recorded_turns(engine, arguments.turns, arguments.seconds)
+    turns = {
+        "recorded / not recorded": recorded,
+        "protocol / bare generate": protocol_turns(engine, arguments.turns, arguments.seconds),
     }
-    print(f"{'tokens/s':<28} {'median':>8} {'mean':>8}   95 % interval of the mean")
-    for name, values in ratios.items():
-        told = mean_with_interval(values)
-        half = told.half_width if told and told.half_width is not None else math.nan
-        print(f"{name:<28} {statistics.median(values):>8.4f} {statistics.fmean(values):>8.4f}   ± {half:.4f}")
+    print(f"{arguments.turns} turns of {arguments.seconds:g} s each, model on {arguments.threads} threads\n")
+    print(f"{'':<26} {'tokens':<14} {'mean':>7} {'95 % interval':>17} {'median':>8} {'95 % interval':>17}")
+    rows = []
+    for name, ratios in turns.items():
+        for clock in Rate._fields:
+            row = summary([getattr(ratio, clock) for ratio in ratios])
+            rows.append({"compared": name, "clock": clock, **row})
+            (mean, *of_mean), (median, *of_median) = row["mean"], row["median"]
+            figures = f"{mean:>7.4f} {shown(of_mean):>17} {median:>8.4f} {shown(of_median):>17}"
+            print(f"{name:<26} {CLOCKS[clock]:<14} {figures}")
+    print(f"\nthe recorder took {share:.2%} of one core")
     if arguments.json:
-        arguments.json.write_text(json.dumps(ratios, indent=2))
+        settings = {name: getattr(arguments, name) for name in ("turns", "seconds", "threads")}
+        arguments.json.write_text(json.dumps({**settings, "recorder_core": share, "rows": rows}, indent=2))
 
 
-def recorded_ratios(engine: TransformersEngine, turns: int, seconds: float) -> list[float]:
-    """Return, turn by turn, passes per second while recorded over those while not."""
+def shown(interval: Sequence[float]) -> str:
+    return " … ".join(f"{end:.4f}" for end in interval)
+
+
+def summary(ratios: list[float]) -> dict[str, tuple[float, float, float]]:
+    """Return mean and median, each with the ends of its 95 % interval: by Student's t on logarithms, and by ranks."""
+    told = mean_with_interval([math.log(ratio) for ratio in ratios])
+    assert told is not None
+    half = math.nan if told.half_width is None else told.half_width
+    ranked, n = sorted(ratios), len(ratios)
+    low = max(0, math.floor(n / 2 - Z_975 * math.sqrt(n) / 2) - 1)
+    return {
+        "mean": (math.exp(told.mean), math.exp(told.mean - half), math.exp(told.mean + half)),
+        "median": (statistics.median(ratios), ranked[low], ranked[n - 1 - low]),
+    }
+
+
+def recorded_turns(engine: TransformersEngine, turns: int, seconds: float) -> tuple[float, list[Rate]]:
+    """Return the recorder's share of one core, and turn by turn passes while recorded over those while not."""
     with tempfile.TemporaryDirectory(prefix="llem-cost-") as spare:
         folder = Path(spare)
+        script = simulated_gpu.write_script(folder / "script", GPU)
         library = simulated_gpu.build(folder)
-        os.environ["LD_LIBRARY_PATH"] = str(library.parent)
+        os.environ |= {"LD_LIBRARY_PATH": str(library.parent), "LLEM_SIMULATED_GPU": str(script)}
         recorder = RecorderClient(["nvml"], folder / "recorder.log", None)
         if not recorder.report.channels:
             sys.exit(f"the simulated GPU cannot be read: {recorder.report.unavailable}")
+        costs: list[RecorderCost] = []
 
-        def recorded() -> float:
+        def recorded() -> Rate:
             recorder.begin(folder / "samples.json.gz")
-            rate = passes_per_s(engine.run_pass, seconds)
-            recorder.finish()
+            rate = repeated(engine.run_pass, seconds)
+            costs.append(recorder.finish().cost)
             return rate
 
         try:
-            return alternated(recorded, lambda: passes_per_s(engine.run_pass, seconds), turns)
+            ratios = alternated(recorded, lambda: repeated(engine.run_pass, seconds), turns)
         finally:
             recorder.close()
+    return math.fsum(cost.cpu_s for cost in costs) / math.fsum(cost.wall_s for cost in costs), ratios
 
 
-def protocol_ratios(engine: TransformersEngine, turns: int, seconds: float) -> list[float]:
-    """Return, turn by turn, passes per second of the measured loop over those of a bare loop."""
+def protocol_turns(engine: TransformersEngine, turns: int, seconds: float) -> list[Rate]:
+    """Return, turn by turn, passes of a measured window over those of a bare loop."""
     model, batches = engine._model, engine._batches
     tokens = CONFIG.generation.output_tokens
+    plan = WindowPlan(min_s=seconds, min_passes=1, guard_s=0.0)
 
     def bare() -> None:
-        for batch in batches:
-            model.generate(
-                input_ids=batch.ids,
-                attention_mask=batch.mask,
-                max_new_tokens=tokens,
-                min_new_tokens=tokens,
-                do_sample=False,
-                pad_token_id=0,
-            )
+        with torch.inference_mode():
+            for batch in batches:
+                model.generate(
+                    input_ids=batch.ids,
+                    attention_mask=batch.mask,
+                    max_new_tokens=tokens,
+                    min_new_tokens=tokens,
+                    do_sample=False,
+                    num_beams=1,
+                    pad_token_id=0,
+                )
 
-    return alternated(lambda: passes_per_s(engine.run_pass, seconds), lambda: passes_per_s(bare, seconds), turns)
+    with open(os.devnull, "wb", buffering=0) as parent:
+
+        def measured() -> Rate:
+            voice = Voice(lambda message: parent.write(message.model_dump_json().encode() + b"\n"))
+            start_s = time.process_time()
+            window, _ = measured_window(engine, engine.run_pass, plan, voice)
+            return Rate(window.passes / window.duration_s, window.passes / (time.process_time() - start_s))
+
+        return alternated(measured, lambda: repeated(bare, seconds), turns)
 
 
-def alternated(ours: Callable[[], float], floor: Callable[[], float], turns: int) -> list[float]:
+def alternated(ours: Callable[[], Rate], floor: Callable[[], Rate], turns: int) -> list[Rate]:
     """Return ``ours`` / ``floor`` of each turn; who goes first changes, so that a drift favours neither."""
     ratios = []
     for turn in range(turns):
         if turn % 2:
             low = floor()
-            ratios.append(ours() / low)
+            high = ours()
         else:
             high = ours()
-            ratios.append(high / floor())
+            low = floor()
+        ratios.append(Rate(high.wall / low.wall, high.processor / low.processor))
     return ratios
 
 
-def passes_per_s(run_pass: Pass, seconds: float) -> float:
-    """Return whole passes per second over at least ``seconds``."""
-    start = time.monotonic()
+def repeated(run_pass: Callable[[], object], seconds: float) -> Rate:
+    """Return the rate of whole passes over at least ``seconds``."""
+    start_s, start_cpu_s = time.monotonic(), time.process_time()
     done = 0
     while True:
         run_pass()
         done += 1
-        elapsed = time.monotonic() - start
-        if elapsed >= seconds:
-            return done / elapsed
+        elapsed_s = time.monotonic() - start_s
+        if elapsed_s >= seconds:
+            return Rate(done / elapsed_s, done / (time.process_time() - start_cpu_s))
 
 
 if __name__ == "__main__":
