@@ -1,4 +1,4 @@
-"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs accuracy` runs the others.
+"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs accuracy bench` runs the others.
 
 Every install takes its versions from constraints.txt.
 """
@@ -15,7 +15,16 @@ nox.options.sessions = ["tests", "lint"]
 HERE = Path(__file__).parent
 CONSTRAINTS = f"--constraint={HERE / 'constraints.txt'}"
 SHARED = HERE / ".nox" / "shared"
+BENCH = HERE / ".nox" / "bench"
 HEAVY = ("accelerate", "codecarbon", "nvidia-ml-py", "tokenizers", "torch", "transformers")
+
+# The benchmarks of measurement, each with the settings of a short look.
+BENCHMARKS = {
+    "accuracy": ("--trials", "50", "--device-trials", "50"),
+    "interval_coverage": ("--studies", "50"),
+    "measuring_cost": ("--turns", "60", "--seconds", "0.5"),
+    "recorder_cost": ("--seconds", "10"),
+}
 
 # Run outside the checkout, by the environment that the wheel was installed into.
 OPEN_A_JOURNAL = """
@@ -85,6 +94,21 @@ def accuracy(session: nox.Session) -> None:
     """Print how far llem's estimators and other tools are from a known truth; after `--`: the script's options."""
     session.install(CONSTRAINTS, "codecarbon", "nvidia-ml-py", "pydantic", "zeus")
     session.run("python", "benchmarks/accuracy.py", *session.posargs, env={"PYTHONPATH": str(HERE)})
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks of measurement, in some four minutes; after `--`: one of them, then its own options.
+
+    Each prints its table and writes it as JSON into `.nox/bench/`.
+    """
+    programs = shared_environment(session)
+    BENCH.mkdir(parents=True, exist_ok=True)
+    name, *options = session.posargs or [""]
+    chosen = {name: options} if name else BENCHMARKS
+    for benchmark, settings in chosen.items():
+        script, table = f"benchmarks/{benchmark}.py", str(BENCH / f"{benchmark}.json")
+        session.run(str(programs / "python"), script, "--json", table, *settings, env={"PYTHONPATH": str(HERE)})
 
 
 def shared_environment(session: nox.Session) -> Path:

@@ -1,6 +1,6 @@
 """How often stated 95 % intervals cover the truth, over simulated studies of five cycles: no GPU, no clock.
 
-    python benchmarks/interval_coverage.py [--studies N] [--cycles N] [--read-every SECONDS]
+    python benchmarks/interval_coverage.py [--studies N] [--cycles N] [--read-every SECONDS] [--json FILE]
 
 For each sensor and load: the 95th percentile of the study's |error| (of the mean over its cycles, relative to the
 truth), the percentage of studies whose interval by Student's t covers the truth, and the percentage of trials whose
@@ -9,8 +9,10 @@ begins at another phase of the sensor.
 """
 
 import argparse
+import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
 
 from simulated_sensor import Pulse, Trial, staggered, trial
@@ -63,14 +65,19 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=500)
     parser.add_argument("--cycles", type=int, default=5)
     parser.add_argument("--read-every", type=float, default=0.02, help="how often the sensor is read, in seconds")
+    parser.add_argument("--json", type=Path, help="write the table to this file")
     arguments = parser.parse_args()
     every_ms = arguments.read_every * 1000
     print(f"{arguments.studies} studies of {arguments.cycles} cycles, read every {every_ms:g} ms\n")
     print(f"{'sensor and load':<38} {'p95 |error|':>12} {'study covers':>13} {'trial covers':>13}")
+    rows = []
     for name in ROWS:
         errors, studies, trials = covered(name, arguments.studies, arguments.cycles, arguments.read_every)
         p95 = sorted(errors)[int(0.95 * (len(errors) - 1))]
+        rows.append({"row": name, "p95": p95, "studies_cover": studies, "trials_cover": trials})
         print(f"{name:<38} {100 * p95:>10.3f} % {100 * studies:>11.1f} % {100 * trials:>11.1f} %", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2))
 
 
 def covered(name: str, studies: int, cycles: int, read_every_s: float) -> tuple[list[float], float, float]:
