@@ -100,6 +100,16 @@ def line_through(times_s: Sequence[float], totals_j: Sequence[float]) -> Fit:
     return _least_squares(times_s, totals_j, times_s[0], 0.0)[0]
 
 
+def slope_of_walk(steps: int) -> float:
+    """Return the standard deviation of the slope through a random walk of unit steps, × the length of the walk.
+
+    Least squares make of n steps Σ wₖ·stepₖ with wₖ = 6·k·(n + 1 − k) / ((n + 1)·(n + 2)): the mean weight is 1,
+    and as they are uneven a little more than √n is left, √(1.2·n) for many.
+    """
+    weights = [6 * k * (steps + 1 - k) / ((steps + 1) * (steps + 2)) for k in range(1, steps + 1)]
+    return math.sqrt(math.fsum(weight**2 for weight in weights))
+
+
 def _with_decay(
     times_s: Sequence[float],
     totals_j: Sequence[float],

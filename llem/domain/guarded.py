@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llem.domain.edges import Z95, Bounds, Estimate, Ticks, Unmeasured
-from llem.domain.fits import Fit, fit_guard
+from llem.domain.fits import Fit, fit_guard, slope_of_walk
 from llem.domain.idle import Idle
 from llem.domain.statistics import t_quantile_975
 
@@ -122,14 +122,18 @@ def _piece(ticks: Ticks, bounds: Bounds) -> Piece | Unmeasured:
     start_s = (bounds.t0_ns - ticks.origin_ns) / 1e9
     end_s = (bounds.t1_ns - ticks.origin_ns) / 1e9
     slope_0, slope_1 = before.power_w(start_s), after.power_w(end_s)
-    idle = Idle.of(before.idle_w, before.u_idle_w, after.idle_w, after.u_idle_w)
+    noise_j = _noise_of_step_j(((before, *in_first), (after, *in_last)))
+    u_before_w, u_after_w = (
+        _u_idle_w(fit, times_s, noise_j, ticks) for fit, times_s in ((before, in_first[0]), (after, in_last[0]))
+    )
+    idle = Idle.of(before.idle_w, u_before_w, after.idle_w, u_after_w)
     inside = ticks.between(bounds.t0_ns, bounds.t1_ns)
     readings = inside.stop - inside.start
     across = readings + len(in_first[0]) + len(in_last[0])
     own_j = (
         Z95 * ticks.sd_each_s * slope_0,
         Z95 * ticks.sd_each_s * slope_1,
-        _u_walk_j(((before, *in_first), (after, *in_last)), across),
+        noise_j * math.sqrt(across),
         before.u_value_j(start_s),
         after.u_value_j(end_s),
     )
@@ -159,11 +163,12 @@ def _highest_w(ticks: Ticks, inside: slice, idle_w: float) -> float:
     return max((abs(power_w - idle_w) for power_w in powers_w), default=0.0)
 
 
-def _u_walk_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float]]], number: int) -> float:
-    """Return the 95 % uncertainty of ``number`` steps if each carries a noise of its own, by Student's t.
+def _noise_of_step_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float]]]) -> float:
+    """Return the 95 % uncertainty of one step if each carries a noise of its own, by Student's t.
 
-    A counter that sums noisy readings walks at random: its noise does not average out in a fit. The noise of one
-    step is what is left of the steps in the guards when the fit's steps are taken from them.
+    A counter that sums noisy readings walks at random: its noise does not average out in a fit, and that of n steps
+    is √n times that of one. The noise of one step is what is left of the steps in the guards when the fit's steps
+    are taken from them.
     """
     left = [
         (right_j - left_j) - (fit.value_j(right_s) - fit.value_j(left_s))
@@ -171,7 +176,19 @@ def _u_walk_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float]]], nu
         for (left_s, left_j), (right_s, right_j) in pairwise(zip(times_s, totals_j, strict=True))
     ]
     free = max(len(left) - sum(len(fit.weights) - 1 for fit, _, _ in guards), 1)
-    return t_quantile_975(free) * math.sqrt(math.fsum(step**2 for step in left) / free * number)
+    return t_quantile_975(free) * math.sqrt(math.fsum(step**2 for step in left) / free)
+
+
+def _u_idle_w(fit: Fit, times_s: Sequence[float], noise_j: float, ticks: Ticks) -> float:
+    """Return the 95 % uncertainty of idle power in one guard.
+
+    Beside what the fit itself says: the noise of its steps, as in ``idle_power``; and the moments of its first and
+    last tick, since those of a counter that moves at every reading may all err alike for longer than a guard.
+    """
+    length_s = times_s[-1] - times_s[0]
+    u_walk_w = noise_j * slope_of_walk(len(times_s) - 1) / length_s
+    u_moments_w = Z95 * math.sqrt(2) * ticks.sd_each_s * fit.idle_w / length_s
+    return math.hypot(fit.u_idle_w, u_walk_w, u_moments_w)
 
 
 def _inside(ticks: Ticks, start_ns: int, end_ns: int) -> tuple[Sequence[float], Sequence[float]]:

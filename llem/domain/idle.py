@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean, stdev
 
 from llem.domain.edges import Z95, Edge, Ticks, Unmeasured, ticks
-from llem.domain.fits import line_through
+from llem.domain.fits import line_through, slope_of_walk
 from llem.domain.sensing import Channel
 from llem.domain.statistics import t_quantile_975
 
@@ -80,9 +80,9 @@ def idle_power(
 
     A counter: the slope of the line through its ticks, by least squares. Its uncertainty holds the residuals by
     Student's t; the noise of single steps, which does not average out in a fit where the counter sums it up
-    (sd · t / (period · √n)); and the rate of the ticks. Power: the mean of the readings, those of the first moments
-    left out that still average over what was before; its uncertainty is t · sd / √m, with m the number of readings
-    that are independent of each other: one an update, or one a time that a reading averages over.
+    (sd · t · √(1.2·n) / length); and the rate of the ticks. Power: the mean of the readings, those of the first
+    moments left out that still average over what was before; its uncertainty is t · sd / √m, with m the number of
+    readings that are independent of each other: one an update, or one a time that a reading averages over.
 
     Args:
         channel: What was read.
@@ -115,7 +115,7 @@ def _by_ticks(known: Ticks, start_ns: int, end_ns: int) -> tuple[float, float] |
     sd_step_j = math.sqrt(math.fsum(step**2 for step in left) / free)
     parts_w = (
         line.u_idle_w,
-        t_quantile_975(free) * sd_step_j * math.sqrt(len(left)) / length_s,
+        t_quantile_975(free) * sd_step_j * slope_of_walk(len(left)) / length_s,
         Z95 * known.sd_rate * line.idle_w,
         Z95 * math.sqrt(2) * known.sd_each_s * line.idle_w / length_s,
     )

@@ -91,6 +91,21 @@ def test_the_idle_power_comes_with_an_interval_that_holds():
     assert held >= 0.93 * 200
 
 
+@pytest.mark.parametrize(
+    "flaws",
+    [{"summed": True, "noise_w": 2.0}, {"period_s": 0.02}, {"period_s": 0.01}],
+    ids=["sums noisy readings", "ticks as it is read", "ticks twice as fast"],
+)
+def test_the_idle_powers_interval_holds_for_counters_whose_steps_or_moments_err(flaws):
+    held = 0
+    for seed in range(100):
+        made = trial(seed, read_every_s=None, **flaws)
+        _, idle = guarded_edges(ticks(made.edges()), made.bounds)
+        held += abs(idle.power_w - IDLE_W) <= idle.u_w
+        assert idle.u_w < 0.15 * IDLE_W
+    assert held >= 91
+
+
 def test_a_counter_that_moves_faster_than_it_is_read_is_taken_at_its_word():
     trials = [trial(seed, period_s=0.001, quantum=61e-6) for seed in range(50)]
     estimates = [guarded(made, updates_every_s=0.001) for made in trials]
