@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import fmean, median, stdev
 
 from llem.domain.edges import Z95, Bounds, Edge, Estimate, Unmeasured
@@ -23,7 +23,10 @@ def guarded_readings(
     A mean over a second keeps all the energy, and tells it late: by t_b all of it has been told.
 
     What is uncertain: where between two readings the power changed, |ΔP|·Δt/√12 each in quadrature, with Δt not less
-    than 0.1 s; the idle powers × the time outside. What a sensor does not see between its readings is not in it.
+    than 0.1 s, an update that a reading may be old; the idle powers × the time outside. A mean over a time tells of a
+    change in steps, one an update, and all of them late alike: there Δt is the interval of the readings. Updates that
+    drift slowly against the readings are told too late alike, so that steps one way add up linearly. What a sensor
+    does not see between its readings is not in it.
 
     Source: the sensors' windows and update periods are those of Yang, Adamek, Armour, SC24, arXiv 2312.02741.
 
@@ -45,12 +48,12 @@ def guarded_readings(
     before_w, after_w = (fmean(edge.value for edge in guard) for guard in (before, after))
     sd_before_w, sd_after_w = (_sd_of_mean(guard) for guard in (before, after))
     steps_j = [
-        (right.value - left.value) * max(seconds, SLOWEST_UPDATE_S) / math.sqrt(12)
+        (right.value - left.value) * (seconds if averages_over_s else max(seconds, SLOWEST_UPDATE_S)) / math.sqrt(12)
         for left, right, seconds in intervals(inside)
     ]
-    # An average that moves slowly tells of a change in many small steps: none of them is a change in doubt.
-    sampling_j = 0.0 if averages_over_s else math.hypot(*steps_j)
-    u_j = Z95 * math.hypot(sampling_j, sd_before_w * lead_s, sd_after_w * tail_s)
+    if averages_over_s:
+        steps_j = _one_way(steps_j)
+    u_j = Z95 * math.hypot(*steps_j, sd_before_w * lead_s, sd_after_w * tail_s)
     name = "averaged_readings" if averages_over_s else "guarded_readings"
     estimate = Estimate(held_j - before_w * lead_s - after_w * tail_s, u_j, name, len(inside))
     return estimate, Idle.of(before_w, Z95 * sd_before_w, after_w, Z95 * sd_after_w)
@@ -108,6 +111,11 @@ def intervals(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
     """Yield each pair of neighbours and the seconds between them."""
     for left, right in pairwise(edges):
         yield left, right, (right.middle_ns - left.middle_ns) / 1e9
+
+
+def _one_way(steps: Sequence[float]) -> list[float]:
+    """Return the sums of steps that follow each other with the same sign; 0 is no step."""
+    return [math.fsum(run) for _, run in groupby((step for step in steps if step), key=lambda step: step > 0)]
 
 
 def _sd_of_mean(guard: Sequence[Edge]) -> float:

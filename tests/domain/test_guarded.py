@@ -255,8 +255,20 @@ def test_a_mean_over_a_second_keeps_all_the_energy_where_the_guards_are_long_eno
         made = trial(seed, 5.0, guard_s=1.6, average_s=1.0)
         found = estimate(channel, made.edges("power_w"), made.bounds)
         assert found.leading.estimator == "averaged_readings"
-        assert abs(found.leading.energy_j - made.truth_j) < max(found.leading.u_j, 0.01 * made.truth_j)
+        assert abs(found.leading.energy_j - made.truth_j) < 0.01 * made.truth_j
         assert "mean over 1 s" in found.refused["guarded_readings"]
+
+
+@pytest.mark.parametrize("read_every_s", [0.02, None])
+@pytest.mark.parametrize("period_s", [0.1, 0.103])
+def test_the_intervals_of_a_mean_over_a_second_hold(make, period_s, read_every_s):
+    channel = make.channel(kind="power_w", provenance="sampled", averages_over_s=1.0)
+    held = 0
+    for seed in range(100):
+        made = trial(seed, 1.0, guard_s=1.6, average_s=1.0, period_s=period_s, read_every_s=read_every_s)
+        found = estimate(channel, made.edges("power_w"), made.bounds).leading
+        held += abs(found.energy_j - made.truth_j) <= found.u_j < 0.015 * made.truth_j
+    assert held >= 90
 
 
 def test_a_mean_over_a_second_between_short_guards_is_not_taken_for_more_than_it_is(make):
