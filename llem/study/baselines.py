@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -49,7 +49,7 @@ class BaselineWatcher(Protocol):
 
 
 class Baselines:
-    """Measures the bare devices before a session's first trial, and again after an hour or after drift.
+    """Measures the bare devices at the start of a session, and again after an hour or after drift.
 
     Args:
         place: Returns where the n-th baseline's raw edges lie.
@@ -86,21 +86,36 @@ class Baselines:
         self._worked = False
         self._idle_w: dict[str, float] = {}
 
+    def at_start(self, configs: Iterable[ExperimentConfig]) -> None:
+        """Measure as the first of these configurations asks that asks for a baseline at all; see ``before``.
+
+        What the session does next may put the devices to work.
+        """
+        self._if_due(next(filter(self._asks, configs), None))
+        self._worked = True
+
     def before(self, config: ExperimentConfig) -> None:
         """Measure before a trial of ``config`` if that is due, and record what was found.
 
         A recorder that fails costs the baseline, not the trial: the event has the reason. A baseline that would end
         after the session's deadline is not begun.
         """
-        idle_s = config.measurement.bare_idle_s
+        self._if_due(config if self._asks(config) else None)
+        self._worked = True
+
+    def _asks(self, config: ExperimentConfig) -> bool:
         asked = config.measurement.sensors
         channels = [c for c in self._recording.report.channels if asked == "auto" or c.sensor in asked]
-        why = self._due() if idle_s and any(map(has_meter, channels)) else None
-        ends = self._clock() + self._settle_s(idle_s) + LEAD_IN_S + idle_s
-        if why is not None and ends < self._deadline:
+        return config.measurement.bare_idle_s > 0 and any(map(has_meter, channels))
+
+    def _if_due(self, config: ExperimentConfig | None) -> None:
+        why = None if config is None else self._due()
+        if config is None or why is None:
+            return
+        idle_s = config.measurement.bare_idle_s
+        if self._clock() + self._settle_s(idle_s) + LEAD_IN_S + idle_s < self._deadline:
             self._record(self._measured(why, idle_s))
             self._measured_at, self._drifted = self._clock(), False
-        self._worked = True
 
     def completed(self, result: ExperimentResult) -> None:
         """Take note of a trial's idle power: where it has moved, that of the bare devices may have too."""
@@ -132,7 +147,7 @@ class Baselines:
             end_ns = time.monotonic_ns()
             stopped = self._recording.finish()
             powers = self._powers(samples, start_ns, end_ns)
-        except SensorError as error:
+        except (SensorError, ArithmeticError, ValueError) as error:  # the last two: readings beyond arithmetic
             self._failed += 1
             samples.unlink(missing_ok=True)
             samples.with_name(samples.name + PART).unlink(missing_ok=True)
@@ -163,7 +178,8 @@ class Baselines:
         held = read_samples(samples)
         return bare_powers(held.channels, held.edges, held.failures, start_ns, end_ns)
 
-    def _unknown(self, error: SensorError) -> tuple[BaselinePower, ...]:
+    def _unknown(self, error: Exception) -> tuple[BaselinePower, ...]:
+        reason = error.message if isinstance(error, SensorError) else f"no power can be made of its readings: {error}"
         return tuple(
-            unknown_power(channel, error.message) for channel in self._recording.report.channels if has_meter(channel)
+            unknown_power(channel, reason) for channel in self._recording.report.channels if has_meter(channel)
         )

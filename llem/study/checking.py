@@ -1,7 +1,7 @@
 """The sensor check: sensors are read while the devices idle and while they work, and compared with each other."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.sensor_checking import check_sensors
 from llem.domain.spec import ProfileName
-from llem.sensors.samples import ENDING, Samples, read_samples
+from llem.sensors.samples import ENDING, PART, Samples, read_samples
 from llem.study.folder import StudyFolder
 from llem.study.loading import LOAD_COMMAND, TICK_S, put_under_load
 from llem.study.signals import EndingSignals
@@ -106,12 +106,7 @@ def check_now(
         watcher.tick()
 
     recorder.begin(samples)
-    idle_start_ns = time.monotonic_ns()
-    idle_until = time.monotonic() + settings.idle_s
-    while (left_s := idle_until - time.monotonic()) > 0:
-        tick()
-        signals.pause(min(TICK_S, left_s))
-    idle_end_ns = time.monotonic_ns()
+    idle = _idle(settings.idle_s, signals, tick)
     unloaded = _no_load(report, settings)
     load = (
         Load(reason=unloaded)
@@ -119,18 +114,27 @@ def check_now(
         else put_under_load(settings.load_s, load_log, signals, tick=tick, command=settings.load_command)
     )
     sha256 = recorder.finish().sha256
-    idle = (idle_start_ns, idle_end_ns)
     interval = load.interval or (None, None)
     return SensorsChecked(
         check=_evaluated(read_samples(samples), idle, load),
         samples_file=samples.name,
         samples_sha256=sha256,
-        idle_start_ns=idle_start_ns,
-        idle_end_ns=idle_end_ns,
+        idle_start_ns=idle[0],
+        idle_end_ns=idle[1],
         load_start_ns=interval[0],
         load_end_ns=interval[1],
         loaded=load.devices if load.interval else (),
     )
+
+
+def _idle(seconds: float, signals: EndingSignals, tick: Callable[[], object]) -> tuple[int, int]:
+    """Leave the devices alone for so long, and return from when to when, in nanoseconds of the monotonic clock."""
+    start_ns = time.monotonic_ns()
+    until = time.monotonic() + seconds
+    while (left_s := until - time.monotonic()) > 0:
+        tick()
+        signals.pause(min(TICK_S, left_s))
+    return start_ns, time.monotonic_ns()
 
 
 def check_at_start(
@@ -150,8 +154,11 @@ def check_at_start(
     samples = folder.samples / f"check_s{session}{ENDING}"
     try:
         event = check_now(recorder, report, samples, folder.logs / "load.log", signals, watcher, settings)
-    except SensorError as error:
-        watcher.warn(f"the sensors were not checked: {error.message}")
+    except (SensorError, ArithmeticError, ValueError) as error:  # the last two: readings beyond arithmetic
+        why = error.message if isinstance(error, SensorError) else f"nothing can be made of their readings: {error}"
+        watcher.warn(f"the sensors were not checked: {why}")
+        samples.unlink(missing_ok=True)
+        samples.with_name(samples.name + PART).unlink(missing_ok=True)
         return None
     for spoiler in sensor_spoilers(event.check) if event else ():
         watcher.warn(f"{spoiler.where}: {spoiler.found}")

@@ -178,7 +178,8 @@ class Session:
         return ending
 
     def _trials(self, recorders: Recorders, signals: EndingSignals) -> Ending:
-        started = time.monotonic()
+        limit_s = self._study.limits.study_s
+        deadline = None if limit_s is None else time.monotonic() + limit_s
         report = recorders.open()
         host = host_facts()
         event = SessionStarted(
@@ -189,6 +190,9 @@ class Session:
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
         self._recover()
+        baselines = self._baselines(recorders, signals, deadline)
+        # Before the check, whose load would warm the bare devices up.
+        baselines.at_start([self._experiments[state.index].config for state in self._left()])
         check = self._check_sensors(recorders, signals)
         channels = report.channels
         bench = Bench(
@@ -205,15 +209,12 @@ class Session:
             stagger=stagger_for({channel.device for channel in channels}, channels, check),
             least_guard_s=least_guard_s(channels, check),
         )
-        limit_s = self._study.limits.study_s
-        self._run_due(bench, None if limit_s is None else started + limit_s)
+        self._run_due(bench, baselines, deadline)
         signals.check()
         return self._finish()
 
-    def _run_due(self, bench: Bench, deadline: float | None) -> None:
-        """Run every trial that is due, until the session's deadline on ``time.monotonic()``, if it has one."""
-        signals, recorders = bench.signals, bench.recorders
-        baselines = Baselines(
+    def _baselines(self, recorders: Recorders, signals: EndingSignals, deadline: float | None) -> Baselines:
+        return Baselines(
             lambda number: self._folder.samples_of(f"baseline_s{self.session}_{number}"),
             recorders,
             self.append,
@@ -221,15 +222,18 @@ class Session:
             watcher=self._observer,
             deadline=deadline,
         )
+
+    def _run_due(self, bench: Bench, baselines: Baselines, deadline: float | None) -> None:
+        """Run every trial that is due, until the session's deadline on ``time.monotonic()``, if it has one."""
         gaps = GapKeeper(
             self._study.gaps,
-            ask=recorders.temperatures,
-            pause=signals.pause,
+            ask=bench.recorders.temperatures,
+            pause=bench.signals.pause,
             watcher=self._observer,
             deadline=deadline,
         )
         for state in self._due():
-            signals.check()
+            bench.signals.check()
             waited = gaps.before(state.trial, state.cycle)
             if waited is not None:
                 self.append(waited)

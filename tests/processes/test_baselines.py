@@ -87,7 +87,7 @@ def test_a_signal_ends_a_baseline_at_once(lab: Any, until: Any) -> None:
     assert lab.survivors() == {}
 
 
-def test_a_recorder_that_dies_costs_the_baseline_and_not_the_study(lab: Any) -> None:
+def test_a_recorder_that_dies_costs_the_baseline_which_is_tried_again_before_the_first_trial(lab: Any) -> None:
     once = {"LLEM_ACTING_RECORDER": f"die_once:{lab.place / 'died'}"}
     study_file = lab.write(["ok", "ok_too"], measurement=measurement(0.2), model={"window_s": 0.1, "settle_s": 0.05})
     _, study = lab.run(study_file, env=once)
@@ -98,7 +98,7 @@ def test_a_recorder_that_dies_costs_the_baseline_and_not_the_study(lab: Any) -> 
     ]
     assert measured["data"]["powers"][0]["power_w"] == pytest.approx(10.0, rel=0.02)
     results = [study.result(trial) for trial in study.trials()]
-    assert [result["baseline_seq"] for result in results] == [failed["seq"], measured["seq"]]
+    assert [result["baseline_seq"] for result in results] == [measured["seq"], measured["seq"]]
     assert all(result["figures"]["energy_total_j"] for result in results)
     assert study.findings() == []
     assert json.loads(lab.llem("study", "verify", study.root, "--json").out)["baselines"] == 1

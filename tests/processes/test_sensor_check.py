@@ -99,6 +99,19 @@ def forge(study: Any, change: Any) -> None:
     connection.close()
 
 
+def test_the_bare_devices_are_measured_before_the_check_puts_them_to_work(lab: Any) -> None:
+    study_file = lab.write(
+        ["ok", "ok_too"], measurement={**MEASURED, "bare_idle_s": 0.2}, model={"window_s": 0.1, "settle_s": 0.05}
+    )
+    _, study = lab.run(study_file, env={**SHORT, **METER})
+    kinds = study.kinds()
+    assert kinds.index("baseline_measured") < kinds.index("sensors_checked") < kinds.index("experiment_running")
+    (baseline,), (check,) = study.events("baseline_measured"), study.events("sensors_checked")
+    results = [study.result(trial) for trial in study.trials()]
+    assert {(result["baseline_seq"], result["check_seq"]) for result in results} == {(baseline["seq"], check["seq"])}
+    assert json.loads(lab.llem("study", "verify", study.root, "--json").out)["findings"] == []
+
+
 @pytest.mark.parametrize("environment", [METER, {**SHORT, "LLEM_ACTING_RECORDER": "none"}])
 def test_nothing_is_checked_where_that_is_switched_off_or_nothing_measures(lab: Any, environment: Any) -> None:
     _, study = lab.run(lab.write(["ok"], measurement=MEASURED), env=environment)

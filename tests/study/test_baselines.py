@@ -1,5 +1,6 @@
 """When the bare devices are measured, and what becomes of a recording that fails."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,6 +151,55 @@ def test_there_is_none_for_a_trial_that_wants_none_or_reads_no_meter(desk, measu
 def test_a_model_needs_no_baseline(desk, make):
     desk.report = SensorReport(channels=(make.channel(provenance="modelled"), make.channel(kind="temperature_c")))
     assert desk.trial() is None
+
+
+def test_at_the_start_it_is_measured_for_the_first_trial_that_asks_for_one(desk):
+    desk.baselines.at_start([desk.config(bare_idle_s=0), desk.config(sensors=["rapl"]), desk.config()])
+    assert [event.why for event in desk.events] == ["first"]
+    assert desk.waited_s == pytest.approx(2.0 + LEAD_IN_S)
+    assert [desk.trial(bare_idle_s=0), desk.trial()] == [None, None]
+
+
+def test_at_the_start_there_is_none_where_no_trial_asks_for_one(desk):
+    desk.baselines.at_start([])
+    desk.baselines.at_start([desk.config(bare_idle_s=0)])
+    assert (desk.events, desk.waited_s) == ([], 0.0)
+
+
+def test_one_that_failed_at_the_start_lets_the_devices_fall_back_before_it_is_tried_again(desk):
+    desk.failing = "begin"
+    desk.baselines.at_start([desk.config()])
+    desk.failing, desk.waited_s = None, 0.0
+    assert desk.trial() == "first"
+    assert desk.waited_s == pytest.approx(2 * 2.0 + LEAD_IN_S)
+
+
+class BrokenMeter:
+    """Reads more watts than can be summed up, in real time."""
+
+    def __init__(self, make) -> None:
+        self.channel = make.channel(kind="power_w", averages_over_s=0.0)
+        self.report = SensorReport(channels=(self.channel,))
+
+    def begin(self, samples: Path) -> None:
+        self.samples, self.from_ns = samples, time.monotonic_ns()
+
+    def finish(self) -> Stopped:
+        writer = SampleWriter(self.samples, [self.channel])
+        times_ns = range(self.from_ns, time.monotonic_ns(), S // 100)
+        writer.write([Reading(self.channel.id, at_ns, at_ns + 1000, 1e308) for at_ns in times_ns])
+        return Stopped(sha256=writer.finish(), cost=RecorderCost(cpu_s=0, wall_s=0, edges=len(times_ns)))
+
+
+def test_readings_beyond_arithmetic_are_an_unknown_power_with_that_reason(desk, make):
+    baselines = Baselines(
+        lambda number: desk.place / "baseline", BrokenMeter(make), desk.events.append, pause=time.sleep, watcher=desk
+    )
+    baselines.before(desk.config(bare_idle_s=0.4))
+    (power,) = desk.events[0].powers
+    assert (power.power_w, desk.events[0].samples_file) == (None, None)
+    assert power.reason == "no power can be made of its readings: intermediate overflow in fsum"
+    assert list(desk.place.iterdir()) == []
 
 
 @pytest.mark.parametrize("when", ["begin", "finish"])

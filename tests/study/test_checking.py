@@ -24,16 +24,21 @@ MS = 1_000_000
 class ActedRecorder:
     """Says, when it is stopped, what a sensor of 100 W would have said meanwhile; its power readings may be off."""
 
-    def __init__(self, gain=1.0, fails=None):
+    def __init__(self, gain=1.0, fails=None, dies=False):
         self._gain = gain
         self._fails = fails
+        self._dies = dies
 
     def begin(self, samples):
         if self._fails:
             raise SensorError(self._fails, remedy="Mend it.")
         self._samples, self._from_ns = samples, time.monotonic_ns()
+        samples.with_name(samples.name + ".part").touch()
 
     def finish(self):
+        if self._dies:
+            raise SensorError("The recorder died.", remedy="…")
+        self._samples.with_name(self._samples.name + ".part").unlink()
         writer = SampleWriter(self._samples, [COUNTER, POWER])
         for at_ns in range(self._from_ns, time.monotonic_ns(), 2 * MS):
             energy_j = at_ns // (20 * MS) * 0.02 * 100
@@ -110,6 +115,21 @@ def test_a_check_that_cannot_be_recorded_is_a_warning_and_none(check):
     event, onlooker = check(ActedRecorder(fails="The recorder died."), COUNTER, POWER)
     assert event is None
     assert onlooker.warnings == ["the sensors were not checked: The recorder died."]
+
+
+@pytest.mark.parametrize(
+    ("recorder", "told"),
+    [
+        (ActedRecorder(dies=True), "The recorder died."),
+        (ActedRecorder(gain=1e306), "nothing can be made of their readings: "),
+    ],
+    ids=["its end", "readings beyond arithmetic"],
+)
+def test_a_check_that_comes_to_nothing_leaves_no_file(check, tmp_path, recorder, told):
+    event, onlooker = check(recorder, COUNTER, POWER)
+    assert event is None
+    assert onlooker.warnings[0].startswith(f"the sensors were not checked: {told}")
+    assert list((tmp_path / "samples").iterdir()) == []
 
 
 def test_models_and_conditions_alone_are_not_checked(check):
