@@ -11,9 +11,13 @@ SHORTEST_PERIOD_NS = 5 * BASE_NS // 2
 """A counter that ticks faster is near a tick most of the time: what a burst would gain, the base pace has."""
 LEAST_REST = 4
 """In a burst readings are at least this many calls apart: a call that takes long is made less often."""
-LEAST_MARGIN_NS = BURST_NS
+LEAST_MARGIN_NS = 3 * BURST_NS // 8
+MARGIN_KEPT = 31 / 32
+"""What a tick inside the margin leaves of it: ticks that stray now and then are not missed each time."""
+WANDER_NS = 50_000
+"""So much may a tick of a regular counter be off on either side of where the ticks before it said."""
 WIDEST_NS = 3 * BASE_NS // 2
-STRAY = 0.25
+STRAY = 0.1
 """A counter whose ticks stray by more than this part of its period is not predicted."""
 
 
@@ -40,9 +44,11 @@ class TickPredictor:
     """Learns a counter's period and phase from its readings, and says when to read it next.
 
     The first and the last of the ticks that it remembers bound the period, and the last tick and the period bound
-    the next one. Readings are ``BURST_NS`` apart from a margin before that to a margin after, and ``BASE_NS`` apart
-    at other times. A tick outside the margin doubles it, one inside shrinks it again. Where ticks are not regular,
-    or faster than ``SHORTEST_PERIOD_NS``, or calls too slow for a burst, the pace is ``BASE_NS``.
+    the next one; where that and the readings agree, the tick was within both, so that bounds narrow down from tick to
+    tick. Readings are ``BURST_NS`` apart from a margin before the bounds until the tick came, or until a margin after
+    them, and ``BASE_NS`` apart at other times. A tick outside the bounds widens the margin, one outside the margin
+    doubles it, and each one inside shrinks it again. Where ticks are not regular, or faster than
+    ``SHORTEST_PERIOD_NS``, or calls too slow for a burst, the pace is ``BASE_NS``.
     """
 
     def __init__(self) -> None:
@@ -89,8 +95,10 @@ class TickPredictor:
         else:
             margin_ns = self._margin_ns
             near = expected.low_ns - margin_ns <= tick.high_ns and tick.low_ns <= expected.high_ns + margin_ns
-            self._margin_ns = max(LEAST_MARGIN_NS, margin_ns // 2) if near else margin_ns * 2
-            self._remember(tick)
+            off_ns = max(expected.low_ns - tick.high_ns, tick.low_ns - expected.high_ns, 0)
+            least_ns = LEAST_MARGIN_NS + 2 * off_ns
+            self._margin_ns = max(least_ns, int(margin_ns * MARGIN_KEPT)) if near else margin_ns * 2
+            self._remember(_within(tick, expected))
         self._expect_after(tick.high_ns)
 
     def _remember(self, tick: _Tick) -> None:
@@ -116,7 +124,8 @@ class TickPredictor:
         last = self._ticks[-1]
         periods = 1 + max(0, int((now_ns - last.high_ns - self._margin_ns) / longest_ns))
         self._expected = _Expected(
-            round(last.low_ns + periods * shortest_ns), round(last.high_ns + periods * longest_ns)
+            round(last.low_ns + periods * shortest_ns) - WANDER_NS,
+            round(last.high_ns + periods * longest_ns) + WANDER_NS,
         )
 
     def _regular(self) -> bool:
@@ -136,3 +145,9 @@ class TickPredictor:
     def _longest_ns(self) -> float:
         first, last = self._ticks[0], self._ticks[-1]
         return (last.high_ns - first.low_ns) / (last.number - first.number)
+
+
+def _within(tick: _Tick, expected: _Expected) -> _Tick:
+    """Return the tick in what its readings and the expectation have in common; as read where that is nothing."""
+    low_ns, high_ns = max(tick.low_ns, expected.low_ns), min(tick.high_ns, expected.high_ns)
+    return tick._replace(low_ns=low_ns, high_ns=high_ns) if low_ns < high_ns else tick

@@ -59,6 +59,19 @@ def test_a_burst_is_a_few_readings_and_the_rest_is_at_the_slow_pace(period_ns, p
     assert len(later) / 30 <= period_ns / BASE_NS + 6
 
 
+@pytest.mark.parametrize("late_us", [0, 100, 300])
+def test_once_it_is_learnt_a_tick_takes_little_more_than_two_readings_beyond_the_slow_pace(late_us):
+    readings = polled(regular(100 * MS, 17 * MS, 60 * S), 60 * S, late_ns=late_us * 1000)
+    later = [one[0] for one in readings if one[0] > 5 * S]
+    assert len(later) / 550 <= 4 + 2.5
+
+
+@pytest.mark.parametrize(("jitter_ms", "missed"), [(0.5, 0.05), (1.5, 0.1)])
+def test_ticks_that_stray_a_little_are_seldom_missed(jitter_ms, missed):
+    found = widths(polled(regular(100 * MS, 17 * MS, 60 * S, round(jitter_ms * MS), seed=3), 60 * S))
+    assert sum(width > 3 * BURST_NS for width in found) <= missed * len(found)
+
+
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=80), st.integers(0, MS))
 def test_whatever_a_counter_does_the_pace_stays_between_the_two(steps_ms, late_ns):
     ticks, now_ns = [], 0
