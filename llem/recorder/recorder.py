@@ -1,8 +1,8 @@
 """Reads every sensor at its own pace while it is told to record."""
 
-import selectors
+import select
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,15 +79,18 @@ class Recorder:
     def run(self) -> None:
         """Serve until the commands end."""
         self._reply(Ready(report=self._report))
-        with selectors.SelectSelector() as selector:  # epoll would round the time to wait up to milliseconds
-            selector.register(self._commands, selectors.EVENT_READ)
-            while True:
-                if selector.select(self._wait_s()):
-                    line = self._commands.readline()
-                    if not line:
-                        break
-                    self._obey(COMMAND.validate_json(line))
-                self._take_due()
+        waited_for = [self._commands.fileno()]
+        while True:
+            due_ns = [sensor.due_ns() for sensor in self._paced] if self._writer is not None else []
+            wait_s = max(0, min(due_ns) - time.monotonic_ns()) / 1e9 if due_ns else None
+            # epoll would round the time to wait up to milliseconds, and a selector costs as much as a wake-up itself.
+            if not select.select(waited_for, (), (), wait_s)[0]:
+                self._take(due_ns)
+                continue
+            line = self._commands.readline()
+            if not line:
+                break
+            self._obey(COMMAND.validate_json(line))
         if self._writer is not None:
             self._writer.abandon()
         for sensor in self._sensors:
@@ -136,21 +139,15 @@ class Recorder:
         told = tuple(temperature for sensor in thermometers for temperature in sensor.temperatures())
         self._reply(Temperatures(devices=told))
 
-    def _wait_s(self) -> float | None:
-        """Return how long until a sensor is due; None while nothing is recorded."""
-        if self._writer is None or not self._paced:
-            return None
-        due_ns = min(sensor.due_ns() for sensor in self._paced)
-        return max(0, due_ns - time.monotonic_ns()) / 1e9
-
-    def _take_due(self) -> None:
+    def _take(self, due_ns: Sequence[int]) -> None:
+        """Read the sensors that are due by now."""
         if self._writer is None:
             return
         now_ns = time.monotonic_ns()
         try:
-            for sensor in self._paced:
-                if sensor.due_ns() <= now_ns:
-                    self._writer.write(sensor.read_due())
+            for sensor, sensor_due_ns in zip(self._paced, due_ns, strict=True):
+                if sensor_due_ns <= now_ns:
+                    self._writer.add(sensor.read_due())
         except OSError as error:
             self._give_up(error)
 

@@ -1,7 +1,9 @@
 """The port of a sensor: what it measures, and one way to read it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from llem.domain.sensing import Channel, Device, Temperature
@@ -18,6 +20,39 @@ class Reading(NamedTuple):
     after_ns: int
     value: float | None
     reason: str | None = None
+
+
+class Call(NamedTuple):
+    """What one call gave: the readings of its channels, without an object for each.
+
+    ``reasons`` says of each value that is None why; it is None where every value is there.
+    """
+
+    channels: tuple[str, ...]
+    before_ns: int
+    after_ns: int
+    values: Sequence[float | None]
+    reasons: Sequence[str | None] | None = None
+
+    def readings(self) -> list[Reading]:
+        """Return one reading per channel."""
+        reasons = self.reasons or (None,) * len(self.channels)
+        return [
+            Reading(channel, self.before_ns, self.after_ns, value, reason)
+            for channel, value, reason in zip(self.channels, self.values, reasons, strict=True)
+        ]
+
+
+_TIMES = itemgetter(1, 2)
+
+
+def calls(readings: Iterable[Reading]) -> list[Call]:
+    """Return the calls that gave these readings: neighbours with equal times are of one."""
+    found = []
+    for (before_ns, after_ns), call in groupby(readings, _TIMES):
+        names, _, _, values, reasons = zip(*call, strict=True)
+        found.append(Call(names, before_ns, after_ns, values, reasons))
+    return found
 
 
 class Sensor(Protocol):
@@ -42,8 +77,8 @@ class Paced(Sensor, Protocol):
     def due_ns(self) -> int:
         """Return when it is to be read next, in monotonic nanoseconds."""
 
-    def read_due(self) -> list[Reading]:
-        """Return a reading of each channel that is due now; none where it was asked early."""
+    def read_due(self) -> list[Call]:
+        """Call for each channel that is due now; for none where it was asked early."""
 
 
 class Steady:
@@ -64,7 +99,9 @@ class Steady:
         self._due_ns = time.monotonic_ns() + self._period_ns
         return readings
 
-    read_due = read
+    def read_due(self) -> list[Call]:
+        """Call for each channel."""
+        return calls(self.read())
 
 
 @runtime_checkable

@@ -31,16 +31,20 @@ class Table:
         return len(self._before_ns)
 
     def add(
-        self, before_ns: int, after_ns: int, values: Sequence[float | None], reasons: Sequence[str | None]
-    ) -> None:
-        """Append one row; where a value is None its reason is kept."""
+        self, before_ns: int, after_ns: int, values: Sequence[float | None], reasons: Sequence[str | None] | None
+    ) -> int:
+        """Append one row, and return how many there are; where a value is None its reason is kept.
+
+        ``reasons`` is None where every value is there.
+        """
         row = len(self._before_ns)
         self._before_ns.append(before_ns)
         self._call_ns.append(after_ns - before_ns)
-        if None in values:
+        if reasons is not None and None in values:
             self._failed += [(row, n, reasons[n]) for n, value in enumerate(values) if value is None]
             values = [math.nan if value is None else value for value in values]
         self._values.extend(values)  # type: ignore[arg-type]
+        return row + 1
 
     def take(self) -> dict[str, Any]:
         """Return the rows as JSON's lists and numbers, and be empty.

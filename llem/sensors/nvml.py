@@ -8,7 +8,7 @@ from typing import Any
 
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel, Device, Temperature
-from llem.sensors.base import Reading
+from llem.sensors.base import Call, Reading
 from llem.sensors.nvml_gpu import RecordedGpu, Who
 from llem.sensors.pace import BASE_NS
 from llem.sensors.processes import PROC
@@ -71,16 +71,18 @@ class NvmlSensor:
 
     def due_ns(self) -> int:
         """Return when the first GPU is to be read next, in monotonic nanoseconds."""
-        return min((gpu.due_ns for gpu in self._gpus), default=time.monotonic_ns() + BASE_NS)
+        if not self._gpus:
+            return time.monotonic_ns() + BASE_NS
+        return min([gpu.pace.due_ns for gpu in self._gpus])
 
-    def read_due(self) -> list[Reading]:
-        """Return readings of the GPUs that are due: all of them at the slow pace, one alone around its ticks."""
-        readings: list[Reading] = []
+    def read_due(self) -> list[Call]:
+        """Read the GPUs that are due: all of them at the slow pace, one alone around its ticks."""
+        found: list[Call] = []
         for gpu in self._gpus:
             now_ns = time.monotonic_ns()
-            if gpu.due_ns <= now_ns + TOGETHER_NS:
-                readings += gpu.read_due(now_ns)
-        return readings
+            if gpu.pace.due_ns <= now_ns + TOGETHER_NS:
+                found += gpu.read_due(now_ns)
+        return found
 
     def temperatures(self) -> list[Temperature]:
         """Return the temperature of each GPU's chip, in degrees Celsius, and the clock of its multiprocessors."""

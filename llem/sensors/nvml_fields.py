@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from operator import mul
 from typing import Any, NamedTuple
 
 from llem.domain.sensing import ChannelKind
-from llem.sensors.base import Reading
+from llem.sensors.base import Call
+from llem.sensors.nvml_call import field_call
 
 MILLI = 1e-3
 
@@ -49,8 +51,6 @@ asked for 269 to 271, which may be figures of another kind there.
 """
 RENUMBERED = 251
 NUMBERED_SINCE = 580
-_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-"""Where a value lies, by ``nvmlValueType_t``."""
 
 
 class FieldValues:
@@ -68,29 +68,27 @@ class FieldValues:
         self, nvml: Any, handle: Any, fields: Sequence[Field], uuid: str, errors: tuple[type[Exception], ...]
     ) -> None:
         self._nvml = nvml
-        self._handle = handle
-        self._numbers = [field.number for field in fields]
-        self._channels = [(f"nvml/{uuid}/{field.name}", field.unit) for field in fields]
+        self._asked = field_call(nvml, handle, [field.number for field in fields])
+        self._channels = tuple(f"nvml/{uuid}/{field.name}" for field in fields)
+        self._units = [field.unit for field in fields]
         self._errors = errors
 
-    def read(self) -> list[Reading]:
-        """Return one reading per field, in the channel's unit; all of one call."""
+    def read(self) -> Call:
+        """Return one value per field, in the channel's unit."""
         before_ns = time.monotonic_ns()
         try:
-            told = self._nvml.nvmlDeviceGetFieldValues(self._handle, self._numbers)
+            self._asked.ask()
         except self._errors as error:
-            after_ns, reason = time.monotonic_ns(), str(error)
-            return [Reading(channel, before_ns, after_ns, None, reason) for channel, _ in self._channels]
+            after_ns, lost = time.monotonic_ns(), len(self._channels)
+            return Call(self._channels, before_ns, after_ns, [None] * lost, [str(error)] * lost)
         after_ns = time.monotonic_ns()
-        readings = []
-        for (channel, unit), found in zip(self._channels, told, strict=True):
-            if found.nvmlReturn:
-                reason = str(self._nvml.NVMLError(found.nvmlReturn))
-                readings.append(Reading(channel, before_ns, after_ns, None, reason))
-            else:
-                value = getattr(found.value, _MEMBERS[found.valueType])
-                readings.append(Reading(channel, before_ns, after_ns, value * unit))
-        return readings
+        codes, raw = self._asked.told()
+        values = list(map(mul, raw, self._units))
+        if not any(codes):
+            return Call(self._channels, before_ns, after_ns, values)
+        reasons = [str(self._nvml.NVMLError(code)) if code else None for code in codes]
+        kept = [None if code else value for code, value in zip(codes, values, strict=True)]
+        return Call(self._channels, before_ns, after_ns, kept, reasons)
 
 
 def supported(
@@ -102,8 +100,8 @@ def supported(
     """
     wanted = [*((field,) for field in FAST), *THROTTLE]
     asked = [field for choices in wanted for field in choices if _means_that(field, driver)]
-    told = FieldValues(nvml, handle, asked, "", errors).read()
-    works = {field.number for field, reading in zip(asked, told, strict=True) if reading.value is not None}
+    told = FieldValues(nvml, handle, asked, "", errors).read().values
+    works = {field.number for field, value in zip(asked, told, strict=True) if value is not None}
     chosen = [next((field for field in choices if field.number in works), None) for choices in wanted]
     found = [field for field in chosen if field is not None]
     return [field for field in found if field in FAST], [field for field in found if field not in FAST]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llem.domain.sensing import Channel, ChannelKind
-from llem.sensors.base import Reading
+from llem.sensors.base import Call, Reading
 from llem.sensors.nvml_fields import ENERGY, MILLI, FieldValues, supported
 from llem.sensors.pace import TickPredictor
 from llem.sensors.processes import foreign_processes
@@ -22,9 +22,9 @@ CONDITIONS_EVERY_NS = 1_000_000_000
 
 
 class Single(NamedTuple):
-    """One channel that has a call of its own. ``unit`` is what one is in the channel's unit."""
+    """The one channel that a call of its own gives. ``unit`` is what one is in the channel's unit."""
 
-    channel: str
+    channels: tuple[str]
     unit: float
     call: Callable[[], int]
 
@@ -81,7 +81,8 @@ class RecordedGpu:
         self._singles = self._without_fields({field.name for field in fast})
         self._conditions = self._conditions_of(who)
         self._energy = f"nvml/{uuid}/{ENERGY.name}"
-        self._pace = TickPredictor()
+        self.pace = TickPredictor()
+        """Says when it is to be read next."""
         self._throttle_due_ns = 0
         self._conditions_due_ns = 0
 
@@ -90,51 +91,47 @@ class RecordedGpu:
         """The channels, in the order of their readings."""
         return tuple(self._channels.values())
 
-    @property
-    def due_ns(self) -> int:
-        """When it is to be read next, in monotonic nanoseconds."""
-        return self._pace.due_ns
-
     def read(self) -> list[Reading]:
         """Return one reading per channel."""
         now_ns = time.monotonic_ns()
         self._throttle_due_ns = now_ns + THROTTLE_EVERY_NS
-        return [*self._read_power(self._all), *self._read_conditions(now_ns)]
+        found = [*self._read_power(self._all), *self._read_conditions(now_ns)]
+        return [reading for call in found for reading in call.readings()]
 
-    def read_due(self, now_ns: int) -> list[Reading]:
-        """Return readings of energy and power, and of what else is due."""
+    def read_due(self, now_ns: int) -> list[Call]:
+        """Call for energy and power, and for what else is due."""
         if now_ns >= self._throttle_due_ns:
             self._throttle_due_ns = now_ns + THROTTLE_EVERY_NS
-            readings = self._read_power(self._all)
+            found = self._read_power(self._all)
         else:
-            readings = self._read_power(self._fast)
-        if now_ns >= self._conditions_due_ns and not self._pace.bursting:
-            readings += self._read_conditions(now_ns)
-        return readings
+            found = self._read_power(self._fast)
+        if now_ns >= self._conditions_due_ns and not self.pace.bursting:
+            found += self._read_conditions(now_ns)
+        return found
 
-    def _read_power(self, fields: FieldValues | None) -> list[Reading]:
-        readings = [] if fields is None else fields.read()
-        for single in self._singles:
-            readings.append(self._single(single))
-        counter = next((reading for reading in readings if reading.channel == self._energy), None)
-        if counter is not None:
-            self._pace.read(counter.before_ns, counter.after_ns, counter.value)
-        else:
-            now_ns = time.monotonic_ns()
-            self._pace.read(now_ns, now_ns, None)
-        return readings
+    def _read_power(self, fields: FieldValues | None) -> list[Call]:
+        found = [] if fields is None else [fields.read()]
+        if self._singles:
+            found += map(self._single, self._singles)
+        for channels, before_ns, after_ns, values, _ in found:
+            if channels[0] == self._energy:  # of each call, it is the first
+                self.pace.read(before_ns, after_ns, values[0])
+                return found
+        now_ns = time.monotonic_ns()
+        self.pace.read(now_ns, now_ns, None)
+        return found
 
-    def _read_conditions(self, now_ns: int) -> list[Reading]:
+    def _read_conditions(self, now_ns: int) -> list[Call]:
         self._conditions_due_ns = now_ns + CONDITIONS_EVERY_NS
         return [self._single(single) for single in self._conditions]
 
-    def _single(self, single: Single) -> Reading:
+    def _single(self, single: Single) -> Call:
         before_ns = time.monotonic_ns()
         try:
             raw = single.call()
         except self._errors as error:
-            return Reading(single.channel, before_ns, time.monotonic_ns(), None, str(error))
-        return Reading(single.channel, before_ns, time.monotonic_ns(), raw * single.unit)
+            return Call(single.channels, before_ns, time.monotonic_ns(), [None], [str(error)])
+        return Call(single.channels, before_ns, time.monotonic_ns(), [raw * single.unit])
 
     def _without_fields(self, told: set[str]) -> list[Single]:
         """Return the calls for energy and power where field values do not tell them."""
@@ -173,7 +170,7 @@ class RecordedGpu:
         return foreign_processes([process.pid for process in running], who.study_pid, who.proc)
 
     def _of(self, name: str, unit: float, call: Callable[..., int], *arguments: Any) -> Single:
-        return Single(f"nvml/{self._uuid}/{name}", unit, partial(call, self._handle, *arguments))
+        return Single((f"nvml/{self._uuid}/{name}",), unit, partial(call, self._handle, *arguments))
 
     def _works(self, call: Callable[..., Any], *arguments: Any) -> bool:
         """Whether the device and its driver support a call: what they do not, is no channel."""

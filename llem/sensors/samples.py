@@ -11,7 +11,6 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +18,7 @@ from typing import Any, NoReturn
 from llem.domain.edges import Edge
 from llem.domain.errors import SensorError
 from llem.domain.sensing import Channel
-from llem.sensors.base import Reading
+from llem.sensors.base import Call, Reading, calls
 from llem.sensors.columns import Table, rows
 
 FORMAT = "llem-samples-2"
@@ -28,7 +27,6 @@ BY_READING = "llem-samples-1"
 ENDING = ".json.gz"
 PART = ".part"
 ROWS_IN_A_BLOCK = 512
-_CALL = itemgetter(1, 2)
 
 
 class SampleWriter:
@@ -58,14 +56,16 @@ class SampleWriter:
 
     def write(self, readings: Iterable[Reading]) -> None:
         """Append readings in the order in which they were taken; neighbours with equal times are of one call."""
-        for (before_ns, after_ns), call in groupby(readings, _CALL):
-            names, _, _, values, reasons = zip(*call, strict=True)
+        self.add(calls(readings))
+
+    def add(self, found: Iterable[Call]) -> None:
+        """Append what calls gave, in the order in which they were made."""
+        for names, before_ns, after_ns, values, reasons in found:
             table = self._tables.get(names)
             if table is None:
                 table = self._tables[names] = Table([self._numbers[name] for name in names])
-            table.add(before_ns, after_ns, values, reasons)
             self.edges += len(names)
-            if len(table) >= ROWS_IN_A_BLOCK:
+            if table.add(before_ns, after_ns, values, reasons) >= ROWS_IN_A_BLOCK:
                 self._write(table.take())
 
     def finish(self) -> str:

@@ -18,7 +18,7 @@ from llem.domain.recording import (
 )
 from llem.domain.sensing import SensorReport, Temperature
 from llem.recorder.recorder import Recorder, open_sensors
-from llem.sensors.base import Reading
+from llem.sensors.base import Reading, calls
 from llem.sensors.samples import read_samples
 
 
@@ -70,7 +70,7 @@ class PacedSensor(FakeSensor):
 
     def read_due(self):
         self.due_taken += 1
-        return self.read()
+        return calls(self.read())
 
 
 class Running:
