@@ -116,9 +116,11 @@ def recorded(folder: Path, gpus: int, seconds: float, call_us: int) -> dict[str,
     client.close()
     moved = steps(read_samples(samples).edges["nvml/GPU-0/energy"])
     assert not isinstance(moved, Unmeasured), moved.reason
+    assert cost.cpu_share is not None
+    assert cost.devices == gpus
     return {
         "gpus": gpus,
-        "core_per_gpu": cost.cpu_s / cost.wall_s / gpus,
+        "core_per_gpu": cost.cpu_share / gpus,
         "readings_per_s": cost.edges / cost.wall_s / gpus,
         "tick_width_ms": median(step.width_ns for step in moved) / 1e6,
         "megabytes_per_hour": samples.stat().st_size / cost.wall_s * 3600 / 1e6 / gpus,

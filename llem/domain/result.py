@@ -478,11 +478,24 @@ class Headline(Value):
 
 
 class RecorderCost(Value):
-    """What measuring cost: the recorder's processor time while it recorded this trial."""
+    """What measuring cost: the recorder's processor time while it recorded this trial.
+
+    Attributes:
+        cpu_s: Its processor time, in seconds.
+        wall_s: How long it recorded, in seconds.
+        edges: How many readings it took.
+        devices: How many devices it read; None in earlier files.
+    """
 
     cpu_s: float
     wall_s: float
     edges: int
+    devices: int | None = None
+
+    @property
+    def cpu_share(self) -> float | None:
+        """Return the share of one core that it took; None where it recorded for no time."""
+        return self.cpu_s / self.wall_s if self.wall_s > 0 else None
 
 
 class ExperimentResult(Value):

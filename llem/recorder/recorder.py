@@ -131,7 +131,12 @@ class Recorder:
         writer, self._writer = self._writer, None
         cpu, wall = self._began
         sha256 = writer.finish()
-        cost = RecorderCost(cpu_s=time.process_time() - cpu, wall_s=time.monotonic() - wall, edges=writer.edges)
+        cost = RecorderCost(
+            cpu_s=time.process_time() - cpu,
+            wall_s=time.monotonic() - wall,
+            edges=writer.edges,
+            devices=len({channel.device for channel in self._report.channels}),
+        )
         self._reply(Stopped(sha256=sha256, cost=cost))
 
     def _tell_temperatures(self) -> None:

@@ -149,6 +149,8 @@ def test_what_is_read_between_start_and_stop_lies_in_the_file(record, tmp_path):
     assert stopped.cost.edges == len(edges)
     assert stopped.cost.cpu_s >= 0
     assert 0 < stopped.cost.wall_s <= (ended_ns - begun_ns) / 1e9
+    assert stopped.cost.cpu_share == stopped.cost.cpu_s / stopped.cost.wall_s
+    assert stopped.cost.devices == 1
 
 
 def test_the_first_edge_is_taken_before_it_says_started_and_the_last_before_it_says_stopped(record, tmp_path):
