@@ -110,25 +110,25 @@ def stagger_for(devices: Collection[str], channels: Sequence[Channel], check: Se
     it, see all phases of a load that keeps step with the sensor: 4 for 25 of 100 ms. Fewer than 4 are never taken. A
     counter that is a true integral needs none. Where the period is not known, no segments can be laid.
 
-    Source: Yang, Adamek, Armour, SC24, arXiv 2312.02741 (repeats with shifted starts); n ≥ 4 is METHOD's.
+    Source: Yang, Adamek, Armour, SC24, arXiv 2312.02741 (repeats with shifted starts).
 
     Args:
         devices: The devices that a trial may work on, by their lasting names.
         channels: Channels as their sensors describe them.
         check: What was found; None where nothing was checked.
     """
-    found = [
-        part
+    found = {
+        own[0].device: part
         for own in by_device(channels)
         if own[0].device in devices
         for part in (_part_seen(own, check),)
         if part is not None
-    ]
+    }
     if not found:
         return None
     # The slowest and narrowest of several: the others see each of their phases too.
-    period_s, segments = max(period for period, _ in found), max(count for _, count in found)
-    return Stagger(segments=segments, period_s=period_s)
+    period_s, segments = max(period for period, _ in found.values()), max(count for _, count in found.values())
+    return Stagger(segments=segments, period_s=period_s, devices=tuple(found))
 
 
 def _part_seen(channels: Sequence[Channel], check: SensorCheck | None) -> tuple[float, int] | None:

@@ -4,6 +4,7 @@ Only the parent turns messages into events. A line that is no valid message is a
 """
 
 import json
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -25,10 +26,16 @@ class Stagger(Value):
     Attributes:
         segments: How many.
         period_s: The sensor's period.
+        devices: The devices whose sensors are such; None is every device.
     """
 
     segments: int = Field(ge=2, le=64)
     period_s: float = Field(gt=0)
+    devices: tuple[str, ...] | None = None
+
+    def serves(self, devices: Collection[str]) -> bool:
+        """Return whether work on ``devices`` needs the segments."""
+        return self.devices is None or not set(self.devices).isdisjoint(devices)
 
 
 class GoOn(Value):

@@ -40,7 +40,8 @@ def measure(engine: Engine, spec: WorkerSpec, send: Send, hear: Hear) -> Measure
         voice.enter("soak", facts.devices)
         soaked = soak(engine, settings, voice, hear)
 
-    plan = WindowPlan(settings.min_window_s, settings.min_passes, spec.guard_s, spec.stagger)
+    stagger = spec.stagger if spec.stagger and spec.stagger.serves(facts.devices) else None
+    plan = WindowPlan(settings.min_window_s, settings.min_passes, spec.guard_s, stagger)
     voice.enter("measure")
     engine.reset_peak_memory()
     window, total = measured_window(engine, engine.run_pass, plan, voice)

@@ -87,7 +87,7 @@ def test_without_a_check_and_for_what_was_not_checked_nothing_changes():
 @pytest.mark.parametrize("is_sum", [True, None])
 def test_a_part_time_sensor_gets_a_segment_for_each_part_of_its_period(is_sum):
     assert stagger_for(["A100"], [A100, INSTANT], check(A100, INSTANT, is_sum=is_sum)) == Stagger(
-        segments=4, period_s=0.1
+        segments=4, period_s=0.1, devices=("A100",)
     )
 
 
@@ -102,14 +102,14 @@ def test_no_segments_are_laid_for_a_period_that_nobody_knows():
     assert stagger_for(["A100"], [A100, INSTANT], None) is None
     assert stagger_for(["A100"], [A100], check(A100, period_s=None)) is None
     known = A100.model_copy(update={"updates_every_s": 0.1})
-    assert stagger_for(["A100"], [known], None) == Stagger(segments=4, period_s=0.1)
+    assert stagger_for(["A100"], [known], None) == Stagger(segments=4, period_s=0.1, devices=("A100",))
 
 
 @pytest.mark.parametrize("is_sum", [True, False])
 def test_power_that_leads_in_the_place_of_a_poor_counter_is_part_time_whatever_the_counter_is(is_sum):
     channels = [A100, INSTANT]
     assert stagger_for(["A100"], channels, check(*channels, is_sum=is_sum, grade="poor")) == Stagger(
-        segments=4, period_s=0.1
+        segments=4, period_s=0.1, devices=("A100",)
     )
 
 

@@ -1,4 +1,4 @@
-"""The estimators against a simulated sensor whose truth is known: METHOD's acceptance, and each fault."""
+"""The estimators against a simulated sensor whose truth is known: how exact they are, and each fault."""
 
 from dataclasses import replace
 

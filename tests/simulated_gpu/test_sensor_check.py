@@ -1,4 +1,4 @@
-"""METHOD 8, acceptance 6: the check names summed and true counters rightly, with the real library and recorder."""
+"""The check names summed and true counters rightly, with the real library and recorder."""
 
 from pathlib import Path
 from typing import Any

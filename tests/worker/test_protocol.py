@@ -263,6 +263,14 @@ def test_segments_share_the_window_and_the_guards_between_them(act):
     assert window.duration_s >= 0.08
 
 
+@pytest.mark.parametrize(("devices", "segments"), [(("GPU-9",), 0), (("GPU-9", "GPU-1"), 2), (None, 2)])
+def test_only_work_on_a_device_whose_sensor_needs_segments_is_measured_in_segments(act, devices, segments):
+    stagger = Stagger(segments=2, period_s=0.01, devices=devices)
+    measured = act(min_window_s=0.01, stagger=stagger)[0]
+    assert measured.model.devices == ("GPU-1",)
+    assert len(measured.window.segments) == segments
+
+
 def test_segments_are_begun_when_they_are_due(act):
     stagger = Stagger(segments=5, period_s=0.05)
     window = act(min_window_s=0.01, stagger=stagger)[0].window

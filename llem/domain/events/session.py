@@ -33,7 +33,7 @@ class SessionStarted(Event):
 
 
 class SensorsChecked(Event):
-    """The sensors were read for some seconds and compared with each other: after the first baseline, before any trial.
+    """The sensors were read for some seconds and compared with each other, before the session's first trial.
 
     Attributes:
         check: What was found.
