@@ -7,13 +7,13 @@ from itertools import groupby
 from llem.domain.idle import UNKNOWN_AVERAGE_S
 from llem.domain.messages import Stagger
 from llem.domain.model import Value
+from llem.domain.result import MOST_SEGMENTS
 from llem.domain.sensing import Channel, Provenance
 from llem.domain.sensor_check import ChannelCheck, DeviceCheck, Grade, SensorCheck
 
 GUARD_PERIODS = 6
 AFTER_AVERAGE_S = 0.5
 FEWEST_SEGMENTS = 4
-MOST_SEGMENTS = 64
 
 
 class Capability(Value):

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from llem.domain.events.trial import Phase
 from llem.domain.model import Value
-from llem.domain.result import Measured
+from llem.domain.result import MOST_SEGMENTS, Measured
 from llem.domain.spec import ExperimentConfig
 
 MAX_MESSAGE_BYTES = 1_000_000
@@ -29,7 +29,7 @@ class Stagger(Value):
         devices: The devices whose sensors are such; None is every device.
     """
 
-    segments: int = Field(ge=2, le=64)
+    segments: int = Field(ge=2, le=MOST_SEGMENTS)
     period_s: float = Field(gt=0)
     devices: tuple[str, ...] | None = None
 

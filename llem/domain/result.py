@@ -16,6 +16,8 @@ RESULT_SCHEMA_VERSION = 1
 ARITHMETIC = 3
 """By which arithmetic figures are made of edges: 1 interpolated a counter between its steps, 2 used the guards, 3
 sums windows in segments, tells phases, loading and bare idle, and finds what spoiled a trial."""
+MOST_SEGMENTS = 64
+"""More see no more phases of a sensor, and each costs an estimate."""
 
 
 class Interval(Value):
@@ -87,7 +89,7 @@ class Window(Value):
     anchor_end_monotonic_ns: int | None = None
     anchor_end_utc: AwareDatetime | None = None
     passes: int = Field(ge=1)
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[Segment, ...] = Field(default=(), max_length=MOST_SEGMENTS)
 
     @model_validator(mode="after")
     def _in_order(self) -> "Window":

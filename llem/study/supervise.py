@@ -2,13 +2,13 @@
 
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
 from llem.domain.events import Phase
 from llem.domain.messages import ErrorMessage, Message, PhaseMessage, ProgressMessage, ResultMessage
-from llem.domain.result import Measured
+from llem.domain.result import Interval, Measured
 from llem.study.launcher import Attempt, Exit, Fault
 from llem.study.signals import EndingSignals
 
@@ -113,28 +113,31 @@ class Supervisor:
         return None
 
     def _plausible(self, measured: Measured) -> Measured | Fault:
-        """Refuse what lies outside the time in which the worker ran: one machine, one clock."""
-        now_ns = time.monotonic_ns()
+        """Refuse what lies outside the time in which the worker ran, or out of turn: one machine, one clock."""
+        last, last_ns, now_ns = "start", self._started_ns, time.monotonic_ns()
         for what, start_ns, end_ns in _times(measured):
             if start_ns < self._started_ns or now_ns < end_ns:
                 return Fault("ImplausibleResult", f"the worker's {what} lies outside the time in which it ran")
+            if start_ns < last_ns:
+                return Fault("ImplausibleResult", f"the worker's {what} begins before its {last} is over")
+            last, last_ns = what, end_ns
         return measured
 
 
 def _times(measured: Measured) -> Iterator[tuple[str, int, int]]:
-    """Yield when a worker says that it did what: (what, start, end)."""
+    """Yield when a worker says that it did what, in the order in which a worker does it: (what, start, end)."""
+    before: list[tuple[str, Sequence[Interval | None]]] = [
+        ("load", [measured.load]),
+        ("loaded idle", [measured.loaded_idle]),
+        ("warm-up", measured.warmup.repeats if measured.warmup else []),
+        ("soak", [measured.soak.interval if measured.soak else None]),
+    ]
+    for what, intervals in before:
+        for interval in filter(None, intervals):
+            yield what, interval.start_ns, interval.end_ns
     yield "window", measured.window.guard_start_ns, measured.window.guard_end_ns
     if measured.prefill is not None:
         yield "prefill", measured.prefill.window.guard_start_ns, measured.prefill.window.guard_end_ns
-    intervals = {
-        "load": [measured.load],
-        "loaded idle": [measured.loaded_idle],
-        "warm-up": measured.warmup.repeats if measured.warmup else [],
-        "soak": [measured.soak.interval if measured.soak else None],
-    }
-    for what, found in intervals.items():
-        for interval in filter(None, found):
-            yield what, interval.start_ns, interval.end_ns
 
 
 def ended_silently(exited: Exit, log: Path) -> Fault:

@@ -161,6 +161,50 @@ def load_in_the_past(worker: Worker) -> None:
     time.sleep(FOR_EVER_S)
 
 
+def load_after_the_warmup(worker: Worker) -> None:
+    worker.phases()
+    began_ns = time.monotonic_ns()
+    time.sleep(0.05)
+    load = {"start_ns": began_ns, "end_ns": began_ns + 1}
+    repeats = {"repeats": [load], "converged": True}
+    worker.write(worker.result(warmup=repeats, load={"start_ns": began_ns + 1, "end_ns": began_ns + 2}))
+    time.sleep(FOR_EVER_S)
+
+
+def prefill_within_the_window(worker: Worker) -> None:
+    worker.phases()
+    measured = json.loads(worker.result())["measured"]
+    window = {**measured["window"], "guard_start_ns": measured["window"]["t0_ns"]}
+    prefill = {"window": window, "requests": 1, "input_tokens": 4, "output_tokens": 1}
+    worker.send(type="result", measured={**measured, "prefill": prefill})
+    time.sleep(FOR_EVER_S)
+
+
+def thousands_of_segments(worker: Worker) -> None:
+    worker.phases()
+    measured = json.loads(worker.result())["measured"]
+    begin_ns, count = measured["window"]["t0_ns"], 4000
+    edges = [[begin_ns + 4 * number + step for step in range(4)] for number in range(count)]
+    names = ("guard_start_ns", "t0_ns", "t1_ns", "guard_end_ns")
+    segments = [{**dict(zip(names, each, strict=True)), "passes": 1} for each in edges]
+    first, last = segments[0], segments[-1]
+    window = {
+        **measured["window"],
+        **{name: first[name] for name in names[:2]},
+        **{name: last[name] for name in names[2:]},
+        "passes": count,
+        "segments": segments,
+    }
+    worker.send(type="result", measured={**measured, "window": window})
+    time.sleep(FOR_EVER_S)
+
+
+def a_million_repeats(worker: Worker) -> None:
+    worker.phases()
+    repeat = {"start_ns": 1, "end_ns": 2}
+    worker.write(worker.result(warmup={"repeats": [repeat] * 1_000_000, "converged": True}))
+
+
 def segfault(worker: Worker) -> None:
     worker.phases()
     ctypes.string_at(0)
