@@ -22,6 +22,7 @@ from llem.domain.messages import PhaseMessage, ProgressMessage, Stagger, WorkerS
 from llem.domain.recording import Stopped
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
 from llem.domain.row import Row
+from llem.domain.steadiness import STEADY_S
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
 from llem.sensors.samples import PART, Samples, read_samples
@@ -83,6 +84,7 @@ class Bench:
         stagger: Segments that the windows need for a sensor's sake; None where they need none.
         least_guard_s: What guards need for a sensor's sake, in seconds.
         places: Each trial's place in the order of the plan, from 0.
+        steady_s: For so long a device must not have changed before a soak ends, in seconds.
     """
 
     folder: StudyFolder
@@ -97,6 +99,7 @@ class Bench:
     places: dict[str, int]
     stagger: Stagger | None = None
     least_guard_s: float = 0.0
+    steady_s: float = STEADY_S
 
 
 class TrialAttempt:
@@ -185,7 +188,7 @@ class TrialAttempt:
 
     def _watch(self, worker: Attempt) -> Measured | Fault | None:
         limit = time.monotonic() + self._bench.study.limits.trial_s
-        soak = SoakWatcher(self._bench.recorders.temperatures, worker.tell)
+        soak = SoakWatcher(self._bench.recorders.temperatures, worker.tell, over_s=self._bench.steady_s)
 
         def entered(message: PhaseMessage) -> None:
             self._note_phase(message)

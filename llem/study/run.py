@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
+from llem.domain.steadiness import STEADY_S
 from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
@@ -39,6 +40,7 @@ def start_study(
     start_recorder: StartRecorder = RecorderClient,
     rerun_codes: Collection[str] = RERUN_CODES,
     check: CheckSettings | None = None,
+    steady_s: float = STEADY_S,
 ) -> Ending:
     """Create the folder of a planned study, record its plan, and run it.
 
@@ -51,6 +53,7 @@ def start_study(
         start_recorder: Starts the recorder.
         rerun_codes: What a trial runs again for, as ``Session`` takes it.
         check: How the sensors are checked at the start; as the study's profile asks where left out.
+        steady_s: For so long a device must not have changed before a soak ends, in seconds.
 
     Raises:
         StudyError: The folder cannot be created; nothing was run.
@@ -71,6 +74,7 @@ def start_study(
             start_recorder=start_recorder,
             rerun_codes=rerun_codes,
             check=check,
+            steady_s=steady_s,
         )
         return _run(session, journal)
 
@@ -85,6 +89,7 @@ def resume_study(
     start_recorder: StartRecorder = RecorderClient,
     rerun_codes: Collection[str] = RERUN_CODES,
     check: CheckSettings | None = None,
+    steady_s: float = STEADY_S,
 ) -> Ending:
     """Run what is left of the study in ``root``. Its journal is all that this needs.
 
@@ -99,6 +104,7 @@ def resume_study(
         start_recorder: Starts the recorder.
         rerun_codes: What a trial runs again for, as ``Session`` takes it.
         check: How the sensors are checked at the start; as the study's profile asks where left out.
+        steady_s: For so long a device must not have changed before a soak ends, in seconds.
 
     Raises:
         InputError: ``root`` is no study, or the revision differs from it and is no extension.
@@ -135,6 +141,7 @@ def resume_study(
                 start_recorder=start_recorder,
                 rerun_codes=rerun_codes,
                 check=check,
+                steady_s=steady_s,
             )
             return _run(session, journal)
 

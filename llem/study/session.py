@@ -21,6 +21,7 @@ from llem.domain.host import host_drift
 from llem.domain.manifest import TrialStatus
 from llem.domain.row import Row
 from llem.domain.sensor_check import SensorCheck
+from llem.domain.steadiness import STEADY_S
 from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
@@ -94,6 +95,7 @@ class Session:
         start_recorder: Starts the recorder.
         rerun_codes: What may be gone next time: a trial that was spoiled by it runs again, up to the plan's limit.
         check: How the sensors are checked at the start; as the study's profile asks where left out.
+        steady_s: For so long a device must not have changed before a soak ends, in seconds.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Session:
         start_recorder: StartRecorder = RecorderClient,
         rerun_codes: Collection[str] = RERUN_CODES,
         check: CheckSettings | None = None,
+        steady_s: float = STEADY_S,
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -125,6 +128,7 @@ class Session:
             raise no_plan(folder.root)
         self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host
         self._check_settings = check or CheckSettings.of(plan.study.profile)
+        self._steady_s = steady_s
 
     @property
     def head(self) -> tuple[int, str]:
@@ -208,6 +212,7 @@ class Session:
             places={state.trial: place for place, state in enumerate(self._fold.in_order())},
             stagger=stagger_for({channel.device for channel in channels}, channels, check),
             least_guard_s=least_guard_s(channels, check),
+            steady_s=self._steady_s,
         )
         self._run_due(bench, baselines, deadline)
         signals.check()

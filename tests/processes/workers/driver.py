@@ -12,6 +12,7 @@ from pathlib import Path
 from llem.cli.closing import close_session
 from llem.cli.run import SessionView, warn
 from llem.domain.errors import LlemError
+from llem.domain.steadiness import STEADY_S
 from llem.study.checking import CheckSettings
 from llem.study.extend import Revision
 from llem.study.launcher import LocalLauncher
@@ -49,6 +50,11 @@ def check_settings() -> CheckSettings:
     return CheckSettings(float(idle_s), float(load_s), command)
 
 
+def steady_s() -> float:
+    """Return how long a device must be steady before a soak ends; LLEM_STEADY_S shortens it."""
+    return float(os.environ.get("LLEM_STEADY_S", STEADY_S))
+
+
 def revision_of(options: Sequence[str]) -> Revision | None:
     studies = [option.partition("=")[2] for option in options if option.startswith("--study=")]
     settings = [option.partition("=")[2] for option in options if option.startswith("--set=")]
@@ -70,6 +76,7 @@ def main(arguments: list[str]) -> int:
             start_recorder=start_recorder,
             rerun_codes=rerun_codes(),
             check=check_settings(),
+            steady_s=steady_s(),
         )
     else:
         ending = resume_study(
@@ -81,6 +88,7 @@ def main(arguments: list[str]) -> int:
             start_recorder=start_recorder,
             rerun_codes=rerun_codes(),
             check=check_settings(),
+            steady_s=steady_s(),
         )
     return close_session(ending, view.fold, view.root, as_json="--json" in options)
 
