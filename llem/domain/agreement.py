@@ -40,6 +40,18 @@ def second_opinion(
     return math.fsum(other.energy_j or 0.0 for other in second), math.hypot(*(other.u_j or 0.0 for other in second))
 
 
+def apart_rel(relative: float) -> float:
+    """Return how far two figures are apart, of the smaller, if one is the other × (1 + ``relative``); 1 at most."""
+    return min(max(abs(relative), abs(relative) / (1 + relative)), 1.0) if relative > -1 else 1.0
+
+
+def between_sources_rel(total: Total, components: Sequence[EnergyComponent]) -> Iterator[float]:
+    """Yield how far a second channel of the same devices may be from a known, measured total, where they disagree."""
+    second, energy_j = second_opinion(total.members, components), total.energy_j
+    if second is not None and energy_j and disagrees(energy_j, total.u_j, *second):
+        yield min((abs(second[0] - energy_j) + second[1]) / abs(energy_j), 1.0)
+
+
 def agreement(total: Total, components: Sequence[EnergyComponent]) -> Iterator[Finding]:
     """Yield where estimators or channels of a known, measured total differ.
 

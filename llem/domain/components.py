@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from llem.domain.edges import Edge, Unmeasured
+from llem.domain.edges import Edge, Estimate, Unmeasured
 from llem.domain.energy import bounds_of, estimate
 from llem.domain.idle import idle_power
+from llem.domain.plausibility import NO_DEVICE_W, implausible
 from llem.domain.result import EnergyComponent, Interval, Measured
 from llem.domain.sensing import Channel
 
@@ -16,6 +17,7 @@ def components_of(
     channels: Sequence[Channel],
     edges: Mapping[str, Sequence[Edge]],
     failures: Mapping[str, str],
+    limits_w: Mapping[str, float],
 ) -> list[EnergyComponent]:
     """Return the energy of every channel of which an energy can be made.
 
@@ -24,16 +26,26 @@ def components_of(
         channels: All channels.
         edges: Their readings, by channel id.
         failures: Why a channel's last failed reading failed, by channel id.
+        limits_w: The devices' power limits in watts, where they tell one.
     """
     return [
-        _component(channel, edges.get(channel.id, ()), failures.get(channel.id), measured)
+        _component(
+            channel,
+            edges.get(channel.id, ()),
+            failures.get(channel.id),
+            measured,
+            limits_w.get(channel.device, NO_DEVICE_W),
+        )
         for channel in channels
         if channel.measures_energy
     ]
 
 
-def _component(channel: Channel, edges: Sequence[Edge], failure: str | None, measured: Measured) -> EnergyComponent:
-    found = estimate(channel, edges, *bounds_of(measured.window))
+def _component(
+    channel: Channel, edges: Sequence[Edge], failure: str | None, measured: Measured, limit_w: float
+) -> EnergyComponent:
+    pieces = bounds_of(measured.window)
+    found = estimate(channel, edges, *pieces)
     told: dict[str, object] = {
         "channel": channel,
         "estimators": {outcome.estimator: outcome.energy_j for outcome in found.all},
@@ -52,6 +64,9 @@ def _component(channel: Channel, edges: Sequence[Edge], failure: str | None, mea
             "u_idle_drift_w": found.idle.u_drift_w,
         }
     leading = found.leading
+    if isinstance(leading, Estimate) and channel.provenance != "modelled":
+        beyond = implausible(channel, edges, pieces, leading.energy_j, limit_w)
+        leading = leading if beyond is None else Unmeasured(f"no device of this power limit draws that: {beyond}")
     if isinstance(leading, Unmeasured):
         reason = leading.reason if failure is None else f"{leading.reason}; a reading failed: {failure}"
         told |= {"energy_j": None, "reason": reason}

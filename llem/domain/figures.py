@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from llem.domain.agreement import second_opinion
+from llem.domain.agreement import apart_rel, between_sources_rel, second_opinion
 from llem.domain.baseline import BaselinePower
 from llem.domain.components import components_of
 from llem.domain.device_state import DeviceConditions, device_conditions
@@ -12,6 +12,7 @@ from llem.domain.energy import bounds_of
 from llem.domain.evidence import Evidence
 from llem.domain.net import BARE_FIGURES, NET_FIGURES, bare_figures, net_figures
 from llem.domain.phases import phase_figures
+from llem.domain.plausibility import limits_of
 from llem.domain.remarks import remarks_of
 from llem.domain.result import EnergyComponent, Figures, Finding, Headline, Measured
 from llem.domain.sensing import Channel, Device, Provenance
@@ -22,7 +23,7 @@ from llem.domain.totals import Total, choose_total
 from llem.domain.validity import spoilers_of
 
 BOARD_SCALE_REL = 0.05
-"""Type B uncertainty of an uncalibrated NVIDIA board (Yang, Adamek, Armour, SC24, arXiv 2312.02741)."""
+"""Type B uncertainty of an uncalibrated NVIDIA board, at least (Yang, Adamek, Armour, SC24, arXiv 2312.02741)."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def evaluate(
         bare: Idle power of the bare machine, by channel.
         devices: What the sensors say of the devices: their power limits, MIG.
     """
-    components = components_of(measured, channels, edges, failures)
+    components = components_of(measured, channels, edges, failures, limits_of(devices))
     total = choose_total(measured.model.devices, components, unrecorded, check)
     chosen = {member.channel.id for member in total.members}
     marked = tuple(
@@ -145,7 +146,7 @@ def _figures(evidence: Evidence, bare: Sequence[BaselinePower]) -> Figures:
         reasons.update(whys)
     if energy_j is not None:
         values.update({name: energy_j / divisor for name, divisor in per_energy.items()})
-        values.update(_uncertainties(total, energy_j, reasons))
+        values.update(_uncertainties(evidence, energy_j, reasons))
         if flops is None:
             reasons["flops_per_j"] = reasons["flops"]
         elif energy_j > 0:
@@ -171,8 +172,9 @@ def _differences(
     yield phase_figures(evidence.measured, total, evidence.edges)
 
 
-def _uncertainties(total: Total, energy_j: float, reasons: dict[str, str]) -> dict[str, float | None]:
+def _uncertainties(evidence: Evidence, energy_j: float, reasons: dict[str, str]) -> dict[str, float | None]:
     """Return the uncertainties of a known energy; what a model leaves unknown gets its reason."""
+    total = evidence.total
     if total.provenance == "modelled":
         reasons["u_energy_total_j"] = "the energy is modelled: no stated uncertainty holds"
         reasons["u_scale_j"] = reasons["u_energy_total_j"]
@@ -180,7 +182,17 @@ def _uncertainties(total: Total, energy_j: float, reasons: dict[str, str]) -> di
     if any(member.channel.sensor != "nvml" for member in total.members):
         reasons["u_scale_j"] = "no published scale uncertainty holds for this sensor"
         return {"u_energy_total_j": total.u_j}
-    return {"u_energy_total_j": total.u_j, "u_scale_j": BOARD_SCALE_REL * energy_j}
+    return {"u_energy_total_j": total.u_j, "u_scale_j": _scale_rel(evidence) * energy_j}
+
+
+def _scale_rel(evidence: Evidence) -> float:
+    """Return the relative uncertainty of the scale: not less than what two channels of one board differ by.
+
+    A gain error of one of them is in both the check and the trial, and no reading tells which of the two has it.
+    """
+    checked = (evidence.checked(member.channel.device) for member in evidence.total.members)
+    apart = [apart_rel(agreed.relative) for found in checked if found is not None for agreed in found.agreements]
+    return max([BOARD_SCALE_REL, *apart, *between_sources_rel(evidence.total, evidence.components)])
 
 
 def _cross_check(total: Total, components: Sequence[EnergyComponent]) -> float | None:

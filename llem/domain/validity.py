@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from llem.domain.device_state import DeviceConditions
-from llem.domain.edges import Bounds, Edge, Step, steps
+from llem.domain.edges import Bounds, Edge
 from llem.domain.evidence import Evidence
 from llem.domain.held import intervals
+from llem.domain.plausibility import ABOVE_LIMIT, NO_DEVICE_W, implausible, limits_of
 from llem.domain.result import EnergyComponent, Finding
+from llem.domain.totals import poor_devices, rank
 
 RERUN_CODES = frozenset(
     {
@@ -29,11 +31,6 @@ PERIOD_S = 0.1
 """The longest update period of NVML that is reported (arXiv 2312.02741)."""
 READ_EVERY_S = 0.02
 """Between two ticks that it waits for the recorder reads this often: what is late by less is no stall."""
-ABOVE_LIMIT = 1.2
-"""A board may be above its limit for a moment, until it has regulated."""
-READING_ABOVE_LIMIT = 2.0
-NO_DEVICE_W = 5000.0
-"""No single board or processor package of today draws this: the bound where a device does not tell its limit."""
 
 
 def spoilers_of(evidence: Evidence) -> tuple[Finding, ...]:
@@ -183,48 +180,23 @@ def drifted(member: EnergyComponent) -> Iterator[Finding]:
 
 
 def _implausible(evidence: Evidence) -> Iterator[Finding]:
-    if not evidence.total.measured:
-        return
-    for member in evidence.total.members:
-        told = evidence.facts(member.channel.device).get("power_limit_w")
-        limit_w = float(told) if isinstance(told, int | float) and told > 0 else NO_DEVICE_W
-        reading = _beyond(member, evidence, limit_w)
+    """Yield a channel that leads, or would lead had it not told of what cannot be."""
+    poor, limits_w = poor_devices(evidence.check), limits_of(evidence.devices)
+    leads = {member.channel.device: rank(member.channel, poor) for member in evidence.total.members}
+    for component in evidence.of_used():
+        channel = component.channel
+        if rank(channel, poor) > leads.get(channel.device, -1):
+            continue
+        limit_w = limits_w.get(channel.device, NO_DEVICE_W)
+        energy_j = next(iter(component.estimators.values()), None)
+        reading = implausible(channel, evidence.edges_of(component), evidence.pieces, energy_j, limit_w)
         if reading is not None:
             yield Finding(
                 code="implausible",
-                message=f"{member.channel.id} tells of more than the device can take, or of less than nothing",
+                message=f"{channel.id} tells of more than the device can take, or of less than nothing",
                 rule=f"power from 0 to {ABOVE_LIMIT:g} × {limit_w:.0f} W",
                 reading=reading,
             )
-
-
-def _beyond(member: EnergyComponent, evidence: Evidence, limit_w: float) -> str | None:
-    """Return what is beyond the limit: the energy of the window, or a single step or reading around it."""
-    energy_j, most_j = member.energy_j or 0.0, ABOVE_LIMIT * limit_w * evidence.duration_s
-    if energy_j < 0 or energy_j > most_j:
-        return f"{energy_j:.6g} J in {evidence.duration_s:.3f} s"
-    start_ns, end_ns = evidence.pieces[0].guard_start_ns, evidence.pieces[-1].guard_end_ns
-    near = [edge for edge in evidence.edges_of(member) if start_ns <= edge.middle_ns <= end_ns]
-    if member.channel.kind == "power_w":
-        highest_w = max((edge.value for edge in near), default=0.0)
-        return f"a reading of {highest_w:.6g} W" if highest_w > READING_ABOVE_LIMIT * limit_w else None
-    moved = steps(near, member.channel.wraps_at_j)
-    return _step_beyond(moved, near, limit_w) if isinstance(moved, list) and near else None
-
-
-def _step_beyond(moved: Sequence[Step], edges: Sequence[Edge], limit_w: float) -> str | None:
-    """Return the first step that no limit allows for, over the longest time that it can tell of.
-
-    A step tells of the time since the one before, which was at the earliest when the old value was last not yet seen.
-    Before the first there may have been a period more.
-    """
-    earliest_ns, total_j = edges[0].before_ns - round(PERIOD_S * 1e9), 0.0
-    for step in moved:
-        step_j, span_s = step.total_j - total_j, (step.latest_ns - earliest_ns) / 1e9
-        if step_j > ABOVE_LIMIT * limit_w * span_s:
-            return f"a step of {step_j:.6g} J within {span_s:.3f} s"
-        earliest_ns, total_j = step.earliest_ns, step.total_j
-    return None
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (

@@ -12,7 +12,7 @@ from llem.domain.edges import Edge
 from llem.domain.figures import evaluate
 from llem.domain.result import Interval, Soak, WarmUp
 from llem.domain.sensing import Device
-from llem.domain.sensor_check import DeviceCheck, SensorCheck
+from llem.domain.sensor_check import Agreement, DeviceCheck, SensorCheck
 from llem.domain.validity import RERUN_CODES
 
 S = 1_000_000_000
@@ -213,8 +213,37 @@ def test_each_fault_has_its_own_code_and_no_plausible_wrong_number(case, code):
     energy_j = found.figures.energy_total_j
     if energy_j is None:
         assert found.figures.unknown["energy_total_j"]
-    elif code != "implausible":
+    else:
         assert abs(energy_j - broken.made.truth_j) <= found.figures.u_energy_total_j
+
+
+def test_a_single_absurd_value_of_a_counter_is_told_as_that_and_as_a_fall(case):
+    broken = case()
+    half_ns = (broken.bounds.t0_ns + broken.bounds.t1_ns) // 2
+    broken.change("energy", set_to(9e9, half_ns, half_ns + S // 10))
+    found = broken.evaluate()
+    assert codes(found.validity) == {"counter_fell", "implausible"}
+    assert found.provenance == "sampled"
+    assert abs(found.figures.energy_total_j - broken.made.truth_j) <= found.figures.u_energy_total_j
+
+
+def test_an_absurd_power_reading_leaves_no_energy_where_power_leads_and_nothing_where_it_does_not(case):
+    beside = case()
+    half_ns = (beside.bounds.t0_ns + beside.bounds.t1_ns) // 2
+    beside.change("instant", set_to(1e9, half_ns, half_ns + S // 10))
+    found = beside.evaluate()
+    assert (found.validity, found.provenance) == ((), "counter")
+    beside.drop("energy")
+    alone = beside.evaluate()
+    assert codes(alone.validity) == {"implausible"}
+    assert alone.figures.energy_total_j is None
+    assert "no device of this power limit" in alone.figures.unknown["energy_total_j"]
+
+
+def test_a_gpu_whose_energy_is_unknown_is_told_also_where_nothing_was_recorded(case):
+    broken = case()
+    broken.channels.clear()
+    assert "no_energy" in codes(broken.evaluate().warnings)
 
 
 def test_a_fault_has_no_other_code_that_keeps_it_from_the_means(case):
@@ -230,6 +259,38 @@ def test_a_gain_error_of_the_counter_is_told_though_the_figure_cannot_show_it(ca
     found = broken.evaluate()
     assert "sources_disagree" in codes(found.warnings)
     assert found.figures.cross_check_rel == pytest.approx(1 / 0.9 - 1, abs=0.01)
+    # No reading tells which of the two has the gain, so the scale is as uncertain as they are apart.
+    u_j = found.figures.u_energy_total_j + found.figures.u_scale_j
+    assert abs(found.figures.energy_total_j - broken.made.truth_j) <= u_j
+    assert case().evaluate().figures.u_scale_j == pytest.approx(0.05 * broken.made.truth_j, rel=0.01)
+
+
+def test_the_scale_is_as_uncertain_as_the_check_found_two_channels_apart(case):
+    broken = case()
+    broken.change("instant", scaled(1.1))
+    apart = Agreement(state="idle", channel="i", counter_w=50.0, channel_w=55.0, relative=0.1, duration_s=5.0)
+    found = checked("poor")
+    devices = (found.devices[0].model_copy(update={"agreements": (apart,)}),)
+    broken.check = found.model_copy(update={"devices": devices})
+    figures = broken.evaluate().figures
+    assert figures.u_scale_j == pytest.approx(0.1 * figures.energy_total_j, rel=0.01)
+    assert abs(figures.energy_total_j - broken.made.truth_j) <= figures.u_energy_total_j + figures.u_scale_j
+
+
+def test_a_call_that_hangs_is_a_stall(case):
+    broken = case()
+    start_ns = broken.bounds.t0_ns + 5 * S
+
+    def hung(edges):
+        kept = [e for e in edges if not start_ns < e.before_ns < start_ns + 0.3 * S]
+        return [e._replace(after_ns=start_ns + 3 * S // 10) if e is late(kept) else e for e in kept]
+
+    def late(edges):
+        return [e for e in edges if e.before_ns <= start_ns][-1]
+
+    for name in ("energy", "instant"):
+        broken.change(name, hung)
+    assert "recorder_stall" in codes(broken.evaluate().warnings)
 
 
 def test_what_may_be_gone_next_time_is_worth_another_attempt_and_a_count_of_tokens_is_not(case, make):
@@ -307,6 +368,7 @@ def test_power_that_still_moves_over_the_last_repeats_is_told(case):
     steady.measured = {"warmup": WarmUp(repeats=repeats(7, 8, 9, 10, 11), converged=True)}
     assert "not_converged" not in codes(steady.evaluate().warnings)
     ramp = case()
+    ramp.facts = {"power_limit_w": 700.0}
     ramp.change("energy", lambda edges: [e._replace(value=e.value + 4 * (e.middle_ns / S) ** 2) for e in edges])
     ramp.measured = steady.measured
     (finding,) = [each for each in ramp.evaluate().warnings if each.code == "not_converged"]
