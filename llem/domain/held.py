@@ -97,8 +97,15 @@ def sampled_energy(
 
 
 def longest_gap_s(edges: Sequence[Edge], start_ns: int, end_ns: int) -> float:
-    """Return the longest time without a reading that touches [start, end], in seconds."""
-    near = (s for left, right, s in intervals(edges) if right.middle_ns > start_ns and left.middle_ns < end_ns)
+    """Return the longest time that touches [start, end] and may be without a reading, in seconds.
+
+    That is from the begin of one call to the end of the next: a call that hangs reads at an unknown moment.
+    """
+    near = (
+        (right.after_ns - left.before_ns) / 1e9
+        for left, right in pairwise(edges)
+        if right.middle_ns > start_ns and left.middle_ns < end_ns
+    )
     return max(near, default=0.0)
 
 

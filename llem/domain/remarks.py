@@ -48,7 +48,7 @@ def _source(evidence: Evidence) -> Iterator[Finding]:
         if member.channel.id in evidence.failures and member.energy_j is not None:
             message = f"{member.channel.id}: {evidence.failures[member.channel.id]}"
             yield Finding(code="readings_failed", message=message)
-    if evidence.components and total.reason:
+    if total.reason and (evidence.components or any(device != "cpu" for device in devices)):
         yield Finding(code="no_energy", message=total.reason)
 
 
