@@ -7,7 +7,7 @@ not; one that adds up the sensor's readings misses the same. Nothing documents w
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -58,8 +58,8 @@ def sum_test(
     2. residual ≥ 0.5 × noise, and the steps are steadier than half of it: no sum of the readings moves less than they
        do, so it is a true integral. The residual alone would not say so: a sum over periods that jitter by 1 % has it
        too.
-    3. Else nothing tells. So also where the readings do not move by more than their resolution, or more often than
-       the counter.
+    3. Else nothing tells. So also where the readings do not move by more than their resolution, or more or less often
+       than the counter.
 
     Source: the question is that of Yang, Adamek, Armour, SC24, arXiv 2312.02741 (sensors that see 25 of 100 ms); the
     figures behind rule 1 are of a simulated sensor with 0.5 W of noise: 0.004 W for a sum, 0.5 W for an integral.
@@ -80,7 +80,11 @@ def sum_test(
         return SumTest(None, "the power readings do not move")
     if changes > OFTENER_THAN * len(published.times_s):
         return SumTest(None, "the power readings change more often than the counter ticks")
-    return _compared(published, power, resolution_w)
+    found = _compared(published, power, resolution_w)
+    if found.is_sum is not None and changes * OFTENER_THAN < len(published.times_s):
+        # From tick to tick most of them stand still: their noise is not what it seems.
+        return replace(found, is_sum=None, why="the power readings change less often than the counter ticks")
+    return found
 
 
 def _compared(published: Ticks, power: Sequence[Edge], resolution_w: float) -> SumTest:

@@ -52,6 +52,14 @@ def scaled(edges, gain):
     return [edge._replace(value=edge.value * gain) for edge in edges]
 
 
+def test_readings_that_change_less_often_than_the_counter_ticks_tell_nothing():
+    for seed in range(6):
+        counter = simulated(seed, period_s=0.05, phase_s=0.013, noise_w=0.0, read_every_s=0.005)
+        slow = simulated(seed, phase_s=0.013, read_every_s=0.005)
+        (device,) = checked(counter, edges={"power": slow.edges("power_w")}).devices
+        assert device.counter_is_sum is None
+
+
 @pytest.mark.parametrize("read_every_s", [0.05, 0.02, 0.005])
 @pytest.mark.parametrize("seen_s", [None, 0.025])
 @pytest.mark.parametrize("latency_s", [0.0, 0.03])
