@@ -123,10 +123,10 @@ def _piece(ticks: Ticks, bounds: Bounds) -> Piece | Unmeasured:
     end_s = (bounds.t1_ns - ticks.origin_ns) / 1e9
     slope_0, slope_1 = before.power_w(start_s), after.power_w(end_s)
     noise_j = _noise_of_step_j(((before, *in_first), (after, *in_last)))
-    u_before_w, u_after_w = (
-        _u_idle_w(fit, times_s, noise_j, ticks) for fit, times_s in ((before, in_first[0]), (after, in_last[0]))
+    idle = Idle.of(
+        *_idle_w(before, in_first[0], noise_j, ticks),
+        *_idle_w(after, in_last[0], noise_j, ticks),
     )
-    idle = Idle.of(before.idle_w, u_before_w, after.idle_w, u_after_w)
     inside = ticks.between(bounds.t0_ns, bounds.t1_ns)
     readings = inside.stop - inside.start
     across = readings + len(in_first[0]) + len(in_last[0])
@@ -179,16 +179,26 @@ def _noise_of_step_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float
     return t_quantile_975(free) * math.sqrt(math.fsum(step**2 for step in left) / free)
 
 
-def _u_idle_w(fit: Fit, times_s: Sequence[float], noise_j: float, ticks: Ticks) -> float:
-    """Return the 95 % uncertainty of idle power in one guard.
+def _idle_w(fit: Fit, times_s: Sequence[float], noise_j: float, ticks: Ticks) -> tuple[float, float]:
+    """Return idle power in one guard and its 95 % uncertainty, in watts.
 
-    Beside what the fit itself says: the noise of its steps, as in ``idle_power``; and the moments of its first and
-    last tick, since those of a counter that moves at every reading may all err alike for longer than a guard.
+    A decay that is not over at the last tick leaves idle power between the power there and what the fit extrapolates
+    to. Its middle is taken; and as another course than an exponential, such as a step of the clocks, extrapolates
+    elsewhere, the whole of it is uncertain.
+
+    Beside that and what the fit itself says, the noise of its steps is uncertain, as in ``idle_power``; and the
+    moments of its first and last tick, since those of a counter that moves at every reading may all err alike for
+    longer than a guard.
     """
     length_s = times_s[-1] - times_s[0]
-    u_walk_w = noise_j * slope_of_walk(len(times_s) - 1) / length_s
-    u_moments_w = Z95 * math.sqrt(2) * ticks.sd_each_s * fit.idle_w / length_s
-    return math.hypot(fit.u_idle_w, u_walk_w, u_moments_w)
+    ahead_w = fit.power_w(times_s[-1]) - fit.idle_w
+    parts_w = (
+        fit.u_idle_w,
+        ahead_w,
+        noise_j * slope_of_walk(len(times_s) - 1) / length_s,
+        Z95 * math.sqrt(2) * ticks.sd_each_s * fit.idle_w / length_s,
+    )
+    return fit.idle_w + ahead_w / 2, math.hypot(*parts_w)
 
 
 def _inside(ticks: Ticks, start_ns: int, end_ns: int) -> tuple[Sequence[float], Sequence[float]]:

@@ -209,6 +209,23 @@ def test_the_net_figures_are_the_works_own_and_hold_their_intervals(make):
     assert held >= 56
 
 
+@pytest.mark.parametrize("high_s", [0.3, 0.4, 1.5])
+def test_clocks_that_fall_after_the_work_leave_a_trial_valid_and_its_energy_right(make, high_s):
+    levels_after = ((0.0, 120.0), (high_s, IDLE_W))
+    for seed in range(25):
+        made = trial(seed, 12.0, read_every_s=None)
+        bounds = made.bounds
+        levels = [(-2.0, IDLE_W, 0.0), (2.0, WORK_W, 0.0)]
+        for end_ns, until_ns in ((bounds.guard_start_ns, bounds.t0_ns), (bounds.t1_ns, bounds.guard_end_ns)):
+            falls = [(end_ns / S + late_s, level_w, 0.0) for late_s, level_w in levels_after]
+            levels += [*(fall for fall in falls if fall[0] < until_ns / S), (until_ns / S, WORK_W, 0.0)]
+        made = replace(made, load=Load(levels), cache={})
+        found = estimate(make.channel(), made.edges(), bounds)
+        assert abs(found.leading.energy_j - made.truth_j) <= found.leading.u_j < 0.02 * made.truth_j
+        apart_w = abs(found.idle.after_w - found.idle.before_w)
+        assert apart_w <= max(0.05 * found.idle.power_w, found.idle.u_drift_w)
+
+
 def test_work_below_idle_has_a_negative_net_energy(make):
     made = trial(3, 12.0, work_w=70.0)
     found = of_gpu(make, {"energy_j": made.edges()}, made.bounds).figures
