@@ -26,6 +26,7 @@ class Piece:
         duration_s: Seconds of work.
         excess_w: The work's mean power above idle.
         highest_w: The most by which its power from tick to tick is off idle.
+        changes_w: √Σ ΔP² over the changes of its power from tick to tick.
         readings: Ticks in it.
     """
 
@@ -36,6 +37,7 @@ class Piece:
     duration_s: float
     excess_w: float
     highest_w: float
+    changes_w: float
     readings: int
 
 
@@ -55,8 +57,9 @@ def guarded_edges(
     power; the phase of all ticks and an unknown lag (up to half a period) × difference of the slopes at t₀ and t₁;
     the jitter of each tick × that slope; noise that a counter sums up, from step to step; the fits' own residuals,
     by Student's t; and, where the sensor may see a part of each period only, the unseen part × the work's power
-    above idle, the most by which the two ends can be off together. A decay that is over within one tick is not seen:
-    it stays with the work. What changes inside the work between the moments that a sensor sees is in none of these.
+    above idle, the most by which the two ends can be off together, and ``u_unseen_changes_j`` for what it misses of a
+    power that changes inside the work. A decay that is over within one tick is not seen: it stays with the work. Nor
+    is what changes in step with such a sensor, or so shortly that no reading tells of it.
 
     Source: the differencing is that of a counter read at its own updates (Yang, Adamek, Armour, SC24, arXiv
     2312.02741, on windows against update periods); the fit is ordinary least squares.
@@ -71,7 +74,17 @@ def guarded_edges(
     if isinstance(pieces, Unmeasured):
         return pieces
     u_unseen_j = unseen_s * math.fsum(abs(piece.excess_w) for piece in pieces)
-    return summed(ticks, pieces, "guarded_edges", u_unseen_j), idle_of(ticks, pieces)
+    u_changes_j = u_unseen_changes_j(pieces, unseen_s)
+    return summed(ticks, pieces, "guarded_edges", u_unseen_j, u_changes_j), idle_of(ticks, pieces)
+
+
+def u_unseen_changes_j(pieces: Sequence[Piece], unseen_s: float) -> float:
+    """Return the 95 % uncertainty of what a part-time sensor misses of a power that changes inside the work.
+
+    A change ΔP at a random moment of the sensor's period is told up to ``unseen_s`` too early or too late, uniformly:
+    |ΔP|·unseen/√12 each (derived for ``stratified_edges``), in quadrature over the changes from tick to tick.
+    """
+    return Z95 * unseen_s / math.sqrt(12) * math.hypot(*(piece.changes_w for piece in pieces))
 
 
 def guarded_pieces(ticks: Ticks, bounds: Sequence[Bounds]) -> list[Piece] | Unmeasured:
@@ -128,6 +141,7 @@ def _piece(ticks: Ticks, bounds: Bounds) -> Piece | Unmeasured:
         *_idle_w(after, in_last[0], noise_j, ticks),
     )
     inside = ticks.between(bounds.t0_ns, bounds.t1_ns)
+    powers_w = _powers_w(ticks, inside)
     readings = inside.stop - inside.start
     across = readings + len(in_first[0]) + len(in_last[0])
     own_j = (
@@ -144,7 +158,9 @@ def _piece(ticks: Ticks, bounds: Bounds) -> Piece | Unmeasured:
         slope_change_w=slope_1 - slope_0,
         duration_s=bounds.duration_s,
         excess_w=work_w - idle.power_w,
-        highest_w=_highest_w(ticks, inside, idle.power_w),
+        highest_w=max((abs(power_w - idle.power_w) for power_w in powers_w), default=0.0),
+        # The first tick may tell of the time before the work too.
+        changes_w=math.hypot(*(right_w - left_w for left_w, right_w in pairwise(powers_w[1:]))),
         readings=readings,
     )
 
@@ -157,10 +173,10 @@ def _work_w(ticks: Ticks, bounds: Bounds) -> float:
     return (ticks.totals_j[last] - ticks.totals_j[first]) / length_s if length_s > 0 else 0.0
 
 
-def _highest_w(ticks: Ticks, inside: slice, idle_w: float) -> float:
+def _powers_w(ticks: Ticks, inside: slice) -> list[float]:
+    """Return the power from each tick inside to the next one."""
     moments = pairwise(zip(ticks.times_s[inside], ticks.totals_j[inside], strict=True))
-    powers_w = ((right_j - left_j) / (right_s - left_s) for (left_s, left_j), (right_s, right_j) in moments)
-    return max((abs(power_w - idle_w) for power_w in powers_w), default=0.0)
+    return [(right_j - left_j) / (right_s - left_s) for (left_s, left_j), (right_s, right_j) in moments]
 
 
 def _noise_of_step_j(guards: Sequence[tuple[Fit, Sequence[float], Sequence[float]]]) -> float:

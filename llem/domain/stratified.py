@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import stdev
 
 from llem.domain.edges import Z95, Bounds, Estimate, Ticks, Unmeasured
-from llem.domain.guarded import guarded_pieces, idle_of, summed
+from llem.domain.guarded import guarded_pieces, idle_of, summed, u_unseen_changes_j
 from llem.domain.idle import Idle
 from llem.domain.statistics import t_quantile_975
 
@@ -45,6 +45,7 @@ def stratified_edges(
       levels (the slowest falling spectrum of a bounded load of few switches), the ratio g of the two is known, and
       the part is t(n − 1)·s_P·√g·T. S_k vanishes for even starts but for k = n, 2n, …, and w_k there where
       n·s = p; s is taken as known to 4 %, and the largest g in that range is used.
+    - *Changes inside the work* that keep no step: ``u_unseen_changes_j``, from tick to tick of each segment.
 
     Source: systematic sampling of a periodic population (Cochran, Sampling Techniques, 3rd ed. 1977, 8.3 and 8.7);
     the sensor is that of Yang, Adamek, Armour, SC24, arXiv 2312.02741, who shift repeats against it likewise.
@@ -70,7 +71,8 @@ def stratified_edges(
     u_ends_j = Z95 * ticks.period_s * height_w * _late_rms(starts, ends, unseen)
     u_step_j = u_in_step_w(powers_w, starts, 1 - unseen) * math.fsum(piece.duration_s for piece in pieces)
     u_decay_j = unseen_s * abs(math.fsum(piece.slope_change_w for piece in pieces))
-    return summed(ticks, pieces, "stratified_edges", u_ends_j, u_step_j, u_decay_j), idle
+    u_changes_j = u_unseen_changes_j(pieces, unseen_s)
+    return summed(ticks, pieces, "stratified_edges", u_ends_j, u_step_j, u_decay_j, u_changes_j), idle
 
 
 def u_in_step_w(powers_w: Sequence[float], starts: Sequence[float], seen: float) -> float:
