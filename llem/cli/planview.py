@@ -194,9 +194,8 @@ def _few(items: Sequence[str], most: int = 4) -> str:
 
 def _estimate(estimate: Estimate, free_bytes: int | None) -> Lines:
     least = "at least " if estimate.at_least else "about "
-    extra = (
-        f", cooling at most {duration_text(estimate.cooling_at_most_s)} more" if estimate.cooling_at_most_s else ""
-    )
+    more = {"warm-up and soak": estimate.warming_at_most_s, "cooling": estimate.cooling_at_most_s}
+    extra = "".join(f", {what} at most {duration_text(most_s)} more" for what, most_s in more.items() if most_s)
     grounds = {
         "settings": "by the settings: starts, guards and shortest windows; loading and warm-up come on top",
         "earlier trials": "as earlier trials took",

@@ -4,12 +4,14 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
+from llem.domain.baseline import has_meter
 from llem.domain.idle import UNKNOWN_AVERAGE_S
 from llem.domain.messages import Stagger
 from llem.domain.model import Value
 from llem.domain.result import MOST_SEGMENTS
 from llem.domain.sensing import Channel, Provenance
 from llem.domain.sensor_check import ChannelCheck, DeviceCheck, Grade, SensorCheck
+from llem.domain.totals import poor_devices, rank
 
 GUARD_PERIODS = 6
 AFTER_AVERAGE_S = 0.5
@@ -90,17 +92,12 @@ def _checked(channel: Channel, check: SensorCheck) -> Channel:
 def leading_channel(channels: Sequence[Channel], check: SensorCheck | None) -> Channel | None:
     """Return which of one device's channels leads; None where none measures it.
 
-    Its counter, where the check does not call it poor; else instantaneous power readings, then averaged ones.
+    Its counter, where the check does not call it poor; else power readings, instantaneous ones first: as the total of
+    a trial is made (``llem.domain.totals``).
     """
-    measured = [channel for channel in channels if channel.measures_energy and channel.provenance != "modelled"]
-    return min(measured, key=lambda channel: _rank(channel, check), default=None)
-
-
-def _rank(channel: Channel, check: SensorCheck | None) -> int:
-    if channel.kind == "power_w":
-        return 1 if channel.averages_over_s == 0 else 2
-    device = None if check is None else _device_check(channel, check)
-    return 3 if device is not None and device.grade == "poor" else 0
+    poor = poor_devices(check)
+    measured = list(filter(has_meter, channels))
+    return min(measured, key=lambda channel: rank(channel, poor), default=None)
 
 
 def stagger_for(devices: Collection[str], channels: Sequence[Channel], check: SensorCheck | None) -> Stagger | None:

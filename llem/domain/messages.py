@@ -63,6 +63,8 @@ class WorkerSpec(Value):
         guard_s: Length of the guards: the configuration's, or what a sensor needs.
         stagger: Segments of the window; None for a window in one piece.
         soak: Whether the parent tells when to end the soak; where it does not, there is none.
+        metered: Whether a meter reads the trial. Where none does, what serves figures of energy alone is left out:
+            the loaded idle and the window of prefill.
     """
 
     protocol: Literal[1] = 1
@@ -73,6 +75,7 @@ class WorkerSpec(Value):
     guard_s: float = 0.0
     stagger: Stagger | None = None
     soak: bool = False
+    metered: bool = True
 
 
 class PhaseMessage(Value):

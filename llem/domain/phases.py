@@ -71,10 +71,10 @@ def _prefill(
 ) -> tuple[float, float] | Unmeasured:
     """Return what prefill takes in as many passes as the main window has, and its uncertainty."""
     prefill, work, passes = measured.prefill, measured.work, measured.window.passes
-    if prefill is None:
-        return Unmeasured("prefill was not measured by itself")
     if total.provenance == "modelled":
         return Unmeasured("the energy is modelled: a difference of models is no measurement")
+    if prefill is None:
+        return Unmeasured("prefill was not measured by itself")
     if prefill.input_tokens * passes != work.input_tokens * prefill.window.passes:
         return Unmeasured("the window of prefill had other prompts than the main one")
     found = [_of_member(member, edges, prefill) for member in total.members]

@@ -1,5 +1,6 @@
 """What a sensor says of itself, whatever reads it."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import JsonValue, SerializerFunctionWrapHandler, model_serializer
@@ -61,6 +62,11 @@ class Channel(Value):
 
 
 _ADDITIONS = frozenset({"averages_over_s", "updates_every_s", "unseen_s", "aspect"})
+
+
+def read_by(sensors: Literal["auto"] | Sequence[str], channels: Iterable[Channel]) -> list[Channel]:
+    """Return the channels that a configuration asks for: a session reads what any of its experiments asks for."""
+    return [channel for channel in channels if sensors == "auto" or channel.sensor in sensors]
 
 
 class UnavailableSensor(Value):

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from llem.domain.baseline import has_meter
 from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError, SensorError
 from llem.domain.events import (
     Event,
@@ -22,6 +23,7 @@ from llem.domain.messages import PhaseMessage, ProgressMessage, Stagger, WorkerS
 from llem.domain.recording import Stopped
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
 from llem.domain.row import Row
+from llem.domain.sensing import read_by
 from llem.domain.steadiness import STEADY_S
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
@@ -174,16 +176,18 @@ class TrialAttempt:
             self._give_up(worker, outcome)
 
     def _spec(self) -> WorkerSpec:
-        configured_s = self._planned.config.measurement.guard_s
+        method = self._planned.config.measurement
+        channels = read_by(method.sensors, self._bench.recorders.report.channels)
         return WorkerSpec(
             trial=self._state.trial,
             attempt=self._number,
             config=self._planned.config,
             base_dir=self._bench.study.base_dir,
             # Who asks for no guards gets none.
-            guard_s=max(configured_s, self._bench.least_guard_s) if configured_s else 0.0,
+            guard_s=max(method.guard_s, self._bench.least_guard_s) if method.guard_s else 0.0,
             stagger=self._bench.stagger,
             soak=True,
+            metered=any(map(has_meter, channels)),
         )
 
     def _watch(self, worker: Attempt) -> Measured | Fault | None:

@@ -11,7 +11,7 @@ from llem.domain.errors import SensorError
 from llem.domain.events import BaselineMeasured
 from llem.domain.recording import Stopped
 from llem.domain.result import ExperimentResult
-from llem.domain.sensing import SensorReport
+from llem.domain.sensing import SensorReport, read_by
 from llem.domain.spec import ExperimentConfig
 from llem.sensors.samples import PART, read_samples
 
@@ -104,8 +104,7 @@ class Baselines:
         self._worked = True
 
     def _asks(self, config: ExperimentConfig) -> bool:
-        asked = config.measurement.sensors
-        channels = [c for c in self._recording.report.channels if asked == "auto" or c.sensor in asked]
+        channels = read_by(config.measurement.sensors, self._recording.report.channels)
         return config.measurement.bare_idle_s > 0 and any(map(has_meter, channels))
 
     def _if_due(self, config: ExperimentConfig | None) -> None:

@@ -32,9 +32,11 @@ class Estimate(Value):
     Attributes:
         duration_s: Time of all trials and of the gaps that last a fixed time.
         at_least: Whether trials without an earlier one like them are in it, of which only the least is known: start,
-            guards and shortest windows, without loading, warm-up, soak and passes longer than a window.
+            guards and shortest windows as a metered trial has them, without loading, warm-up, soak and passes longer
+            than a window.
         gaps_s: The part of it that is fixed gaps.
         cooling_at_most_s: What cool-downs may add.
+        warming_at_most_s: What warm-up and soak may add in trials without an earlier one like them.
         energy_j: Energy of all trials at the mean power that earlier windows had; None where unknown.
         energy_provenance: Where the earlier figures came from.
         energy_reason: Why it is unknown.
@@ -47,6 +49,7 @@ class Estimate(Value):
     at_least: bool
     gaps_s: float
     cooling_at_most_s: float
+    warming_at_most_s: float
     energy_j: float | None
     energy_provenance: Provenance
     energy_reason: str | None
@@ -81,6 +84,8 @@ def estimate(plan: StudyPlan, earlier: Sequence[Path] = ()) -> Estimate:
         fmean(cost.duration_s for cost in costs) if costs else least_duration_s(planned.config, overhead_s)
         for planned, costs in zip(plan.experiments, known, strict=True)
     ]
+    new = [planned.config.measurement for planned, costs in zip(plan.experiments, known, strict=True) if not costs]
+    warming_s = [method.warmup_max_s + method.soak_max_s for method in new]
     fixed_s, cooling_s = _gaps(plan)
     running_s = sum(durations_s) * plan.study.cycles
     energy_j, provenance, reason = _energy(plan.experiments, known, durations_s, every)
@@ -90,6 +95,7 @@ def estimate(plan: StudyPlan, earlier: Sequence[Path] = ()) -> Estimate:
         at_least=found < len(known),
         gaps_s=fixed_s,
         cooling_at_most_s=cooling_s,
+        warming_at_most_s=plan.study.cycles * sum(warming_s),
         energy_j=None if energy_j is None else energy_j * plan.study.cycles,
         energy_provenance=provenance,
         energy_reason=reason,

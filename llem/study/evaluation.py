@@ -6,7 +6,7 @@ from llem.domain.baseline import BaselinePower
 from llem.domain.checked import checked_channels
 from llem.domain.figures import Evaluation, evaluate
 from llem.domain.result import Measured
-from llem.domain.sensing import Device
+from llem.domain.sensing import Device, read_by
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.spec import ExperimentConfig
 from llem.sensors.samples import Samples
@@ -37,9 +37,7 @@ def evaluated(
         ArithmeticError: The numbers are beyond arithmetic.
         ValueError: The figures are none that a result can hold.
     """
-    # The recorder reads every sensor that any experiment of the study asks for.
-    asked = config.measurement.sensors
-    channels = [c for c in samples.channels if asked == "auto" or c.sensor in asked] if samples else []
+    channels = read_by(config.measurement.sensors, samples.channels) if samples else []
     return evaluate(
         config,
         measured,

@@ -31,7 +31,7 @@ def measure(engine: Engine, spec: WorkerSpec, send: Send, hear: Hear) -> Measure
     voice.enter("prepare")
     prompts_sha256 = engine.prepare()
     facts = engine.facts()
-    loaded_idle = _loaded_idle(engine, spec.guard_s, voice)
+    loaded_idle = _loaded_idle(engine, spec.guard_s if spec.metered else 0.0, voice)
     flops = _flops(engine, settings, voice)
     voice.enter("warmup")
     warmup, warmup_s = warm_up(engine, settings, voice)
@@ -47,7 +47,7 @@ def measure(engine: Engine, spec: WorkerSpec, send: Send, hear: Hear) -> Measure
     window, total = measured_window(engine, engine.run_pass, plan, voice)
     memory = engine.peak_memory()
     prefill = None
-    if settings.phases and config.generation.output_tokens > 1:
+    if spec.metered and settings.phases and config.generation.output_tokens > 1:
         voice.enter("prefill")
         prefill = _prefill(engine, plan, voice)
 

@@ -204,13 +204,15 @@ def test_a_gap_in_words():
 ESTIMATES = {
     "by the settings": (
         {},
-        "time at least 26 s (by the settings: starts, guards and shortest windows; loading and warm-up come on top)",
+        "time at least 26 s, warm-up and soak at most 3:00 min more "
+        "(by the settings: starts, guards and shortest windows; loading and warm-up come on top)",
         "energy unknown: no power is known before a trial has run: give earlier studies with --from",
     ),
     "as earlier trials took": (
         {
             "duration_s": 7200.0,
             "at_least": False,
+            "warming_at_most_s": 0.0,
             "energy_j": 3.6e6,
             "energy_provenance": "counter",
             "energy_reason": None,
@@ -223,13 +225,14 @@ ESTIMATES = {
     "modelled, and cooling": (
         {
             "cooling_at_most_s": 90.0,
+            "warming_at_most_s": 720.0,
             "energy_j": 1.5,
             "energy_provenance": "modelled",
             "energy_reason": None,
             "basis": "both",
             "known_experiments": 1,
         },
-        "time at least 26 s, cooling at most 1:30 min more "
+        "time at least 26 s, warm-up and soak at most 12:00 min more, cooling at most 1:30 min more "
         "(1 experiment as earlier trials took, the others at least)",
         "energy about ~1.50 J (4.17e-07 kWh) at the mean power of earlier windows",
     ),

@@ -317,6 +317,7 @@ def test_a_plan_as_json_is_one_line_with_stable_keys(desk: Desk) -> None:
         "at_least": True,
         "gaps_s": 120.0,
         "cooling_at_most_s": 300.0,
+        "warming_at_most_s": 0.0,
         "energy_j": None,
         "energy_provenance": "none",
         "energy_reason": "no power is known before a trial has run: give earlier studies with --from",

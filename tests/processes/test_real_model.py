@@ -86,18 +86,16 @@ def test_a_session_prints_json_lines_and_nothing_else(measured: Any) -> None:
     assert (closing["status"], closing["exit_code"]) == ("completed", 0)
 
 
-def test_every_phase_of_a_trial_is_an_event(measured: Any) -> None:
+def test_every_phase_of_a_trial_that_no_meter_reads_is_an_event(measured: Any) -> None:
     _, study = measured
     phases = [event["data"]["phase"] for event in study.events("phase_entered", trial=study.trials()[0])]
     assert phases == [
         "load",
         "prepare",
-        "loaded_idle",
         "count_flops",
         "warmup",
         "soak",
         "measure",
-        "prefill",
         "latency",
         "teardown",
     ]
@@ -105,8 +103,7 @@ def test_every_phase_of_a_trial_is_an_event(measured: Any) -> None:
 
 def test_what_comes_before_the_window_is_in_the_result_as_it_was(measured: Any) -> None:
     found = results(measured[1])["forced"]["measured"]
-    loaded_s = (found["loaded_idle"]["end_ns"] - found["loaded_idle"]["start_ns"]) / 1e9
-    assert loaded_s >= SHORT["guard_s"]
+    assert (found["loaded_idle"], found["prefill"]) == (None, None)
     assert len(found["warmup_s"]) == SHORT["warmup_passes"]
     assert len(found["warmup"]["repeats"]) == len(found["warmup"]["passes"]) >= 1
     # A machine that others use too may spread for as long as it is given.
@@ -115,21 +112,10 @@ def test_what_comes_before_the_window_is_in_the_result_as_it_was(measured: Any) 
     # No sensor tells how warm a processor is.
     assert (found["soak"]["steady"], found["soak"]["passes"] >= 1) == (None, True)
     assert "cpu" in found["soak"]["reason"] or "recorder" in found["soak"]["reason"]
-    times = [found["load"], found["loaded_idle"], *found["warmup"]["repeats"], found["soak"]["interval"]]
+    times = [found["load"], *found["warmup"]["repeats"], found["soak"]["interval"]]
     moments = [moment for one in times for moment in (one["start_ns"], one["end_ns"])]
     assert moments == sorted(moments)
     assert moments[-1] <= found["window"]["guard_start_ns"]
-
-
-@pytest.mark.parametrize("stop", ["forced", "natural"])
-def test_prefill_alone_is_one_token_a_request_of_the_same_prompts(measured: Any, stop: str) -> None:
-    found = results(measured[1])[stop]["measured"]
-    prefill = found["prefill"]
-    passes = prefill["window"]["passes"]
-    assert (prefill["window"]["t1_ns"] - prefill["window"]["t0_ns"]) / 1e9 >= SHORT["min_window_s"]
-    assert prefill["requests"] == prefill["output_tokens"] == COUNT * passes
-    assert prefill["input_tokens"] == COUNT * INPUT * passes
-    assert prefill["window"]["guard_start_ns"] >= found["window"]["guard_end_ns"]
 
 
 def test_forced_stops_do_exactly_the_work_that_was_asked_for(measured: Any) -> None:
@@ -237,12 +223,13 @@ def test_a_result_says_on_what_it_was_measured(measured: Any) -> None:
     assert len(result["measured"]["work"]["outputs_sha256"]) == 64
 
 
-def test_a_worker_makes_its_windows_in_staggered_segments(make: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", ["forced", "natural"])
+def test_a_metered_worker_idles_and_makes_both_windows_in_segments(make: Any, tmp_path: Path, stop: str) -> None:
     config = make.config(
         model=LLAMA,
         dtype="float32",
         prompts={"source": "synthetic", "count": COUNT, "input_tokens": INPUT},
-        generation={"output_tokens": OUTPUT},
+        generation={"output_tokens": OUTPUT, "stop": stop},
         measurement={**SHORT, "count_flops": False, "min_passes": 4},
     )
     stagger = Stagger(segments=3, period_s=0.1)
@@ -262,7 +249,13 @@ def test_a_worker_makes_its_windows_in_staggered_segments(make: Any, tmp_path: P
             worker.end(patience_s=5, grace_s=1, signals=signals)
     assert isinstance(measured, Measured), (measured, (tmp_path / "worker.log").read_text())
     assert measured.work.requests == COUNT * measured.window.passes
-    assert measured.prefill is not None
+    assert measured.loaded_idle is not None
+    assert measured.loaded_idle.duration_s >= 0.06
+    prefill = measured.prefill
+    assert prefill is not None
+    assert prefill.requests == prefill.output_tokens == COUNT * prefill.window.passes
+    assert prefill.input_tokens == COUNT * INPUT * prefill.window.passes
+    assert prefill.window.guard_start_ns >= measured.window.guard_end_ns
     for window in (measured.window, measured.prefill.window):
         assert len(window.segments) == 3
         assert window.duration_s >= SHORT["min_window_s"]

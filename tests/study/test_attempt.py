@@ -4,6 +4,7 @@ import pytest
 
 from llem.domain.errors import SensorError
 from llem.domain.messages import Stagger
+from llem.domain.sensing import SensorReport
 from llem.projections.manifest import TrialState
 from llem.study.attempt import Bench, TrialAttempt
 from llem.study.folder import StudyFolder
@@ -24,6 +25,9 @@ class Unwilling:
 
 
 class NoRecorders:
+    def __init__(self, channels):
+        self.report = SensorReport(channels=channels)
+
     def begin(self, samples):
         raise SensorError("no sensor was asked for", remedy="See `llem doctor`.")
 
@@ -32,9 +36,9 @@ class NoRecorders:
 def asked(make, tmp_path):
     """Return a function from a configuration's guard and a bench's needs to what the worker is told."""
 
-    def of(guard_s, **needs):
+    def of(guard_s, channels=(), sensors="auto", **needs):
         study, planned = make.plan()[:2]
-        config = make.config(measurement={"guard_s": guard_s})
+        config = make.config(measurement={"guard_s": guard_s, "sensors": sensors})
         planned = planned.model_copy(update={"config": config})
         launcher = Unwilling()
         chain = make.chain()
@@ -45,7 +49,7 @@ def asked(make, tmp_path):
             host=make.host(),
             record=chain,
             launcher=launcher,
-            recorders=NoRecorders(),
+            recorders=NoRecorders(channels),
             signals=SimpleNamespace(),
             watcher=SimpleNamespace(),
             places={},
@@ -71,3 +75,11 @@ def test_a_worker_is_told_the_segments_that_a_sensor_needs_and_none_otherwise(as
     stagger = Stagger(segments=4, period_s=0.1)
     assert asked(0.7, stagger=stagger).stagger == stagger
     assert asked(0.7).stagger is None
+
+
+def test_a_worker_is_told_whether_a_meter_reads_its_trial(asked, make):
+    counter, heat = make.channel(), make.channel(kind="temperature_c")
+    model = make.channel(provenance="modelled")
+    assert asked(0.7, channels=(counter,)).metered
+    assert not asked(0.7, channels=(model, heat)).metered
+    assert not asked(0.7, channels=(counter,), sensors=["rapl"]).metered

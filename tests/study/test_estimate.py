@@ -59,6 +59,7 @@ def test_by_the_settings_a_trial_takes_start_guards_and_its_shortest_window(plan
         "at_least": True,
         "gaps_s": 0.0,
         "cooling_at_most_s": 0.0,
+        "warming_at_most_s": 4 * (60.0 + 120.0),
         "energy_j": None,
         "energy_provenance": "none",
         "energy_reason": UNKNOWN,

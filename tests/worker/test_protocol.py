@@ -96,12 +96,11 @@ class ActingEngine:
 def act(make):
     """Return a function that measures with an acting engine and returns (measured, messages, engine)."""
 
-    def of(engine=None, *, hear=lambda: None, output_tokens=3, guard_s=0.0, stagger=None, soak=False, **settings):
+    def of(engine=None, *, hear=lambda: None, output_tokens=3, **options):
         engine = engine or ActingEngine()
-        config = make.config(measurement={**QUICK, **settings}, generation={"output_tokens": output_tokens})
-        spec = WorkerSpec(
-            trial="a_c1", attempt=1, config=config, base_dir="/", guard_s=guard_s, stagger=stagger, soak=soak
-        )
+        told = {name: options.pop(name) for name in ("guard_s", "stagger", "soak", "metered") if name in options}
+        config = make.config(measurement={**QUICK, **options}, generation={"output_tokens": output_tokens})
+        spec = WorkerSpec(trial="a_c1", attempt=1, config=config, base_dir="/", **told)
         sent = []
         return measure(engine, spec, sent.append, hear), sent, engine
 
@@ -144,6 +143,12 @@ def test_what_is_not_asked_for_leaves_no_phase_and_no_record(act):
     measured, sent, _ = act()
     assert phases(sent) == ["load", "prepare", "warmup", "measure", "latency", "teardown"]
     assert (measured.loaded_idle, measured.soak, measured.prefill) == (None, None, None)
+
+
+def test_without_a_meter_nothing_is_done_for_figures_of_energy_alone(act):
+    measured, sent, _ = act(guard_s=0.01, phases=True, metered=False)
+    assert phases(sent) == ["load", "prepare", "warmup", "measure", "latency", "teardown"]
+    assert (measured.loaded_idle, measured.prefill) == (None, None)
 
 
 def test_loading_ends_when_the_devices_are_done(act):
