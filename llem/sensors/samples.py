@@ -122,6 +122,8 @@ def read_samples(path: Path) -> Samples:
         SensorError: The file is missing or is not what ``SampleWriter`` wrote.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is no regular file")  # a pipe would be read for ever
         with gzip.open(path, "rt", encoding="utf-8") as text:
             lines = (json.loads(line, parse_constant=_refuse) for line in text)
             head = next(lines)

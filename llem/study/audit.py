@@ -11,7 +11,7 @@ from llem.domain.row import GENESIS, Row
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
 from llem.study.folder import StudyFolder
-from llem.study.integrity import ORPHANS, kept_file_problems, trial_file_problems
+from llem.study.integrity import ORPHANS, kept_file_problems, require_regular, trial_file_problems
 
 
 class AuditFinding(Value):
@@ -126,6 +126,7 @@ def anchors_of(folder: StudyFolder) -> Iterator[Anchor]:
 def _anchor(path: Path, where: str) -> Anchor | None:
     """Return the anchor in a file; None where the file is missing or garbled, which says nothing of the journal."""
     try:
+        require_regular(path)
         content = json.loads(path.read_bytes())
         return Anchor(where, int(content["journal_seq"]), str(content["journal_hash"]))
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):

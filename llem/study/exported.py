@@ -12,6 +12,7 @@ from llem.domain.study_result import STUDY_RESULT_SCHEMA_VERSION, StudyResult
 from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result
 from llem.study.folder import StudyFolder
+from llem.study.integrity import require_regular
 
 T = TypeVar("T", bound=Value)
 
@@ -44,6 +45,7 @@ def exports_of(folder: StudyFolder) -> Iterator[Export]:
 
 def _read(path: Path, form: type[T]) -> T | None:
     try:
+        require_regular(path)
         return form.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None

@@ -1,5 +1,6 @@
 """Whether what the journal names is still what lies on disk, and what lies there without being named."""
 
+import errno
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +19,20 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def require_regular(path: Path) -> None:
+    """Refuse a pipe or a device: in a folder that came from somebody else, it would be read for ever.
+
+    Raises:
+        OSError: It is one.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # to read a folder fails by itself
+        raise OSError(errno.EINVAL, "it is no regular file")
+
+
 def file_problem(path: Path, sha256: str) -> str | None:
     """Return what is wrong with a file that must have this hash; None where nothing is."""
     try:
+        require_regular(path)
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from llem.study.differences import differences
 from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds
+from llem.study.integrity import require_regular
 
 EVALUATED = frozenset(part.name for part in fields(Evaluation))
 """What of a result is recomputed; the rest of it was measured, or is told by the journal."""
@@ -95,8 +96,9 @@ def recompute(folder: StudyFolder, recorded: RecordedResult) -> Recomputation:
     event = recorded.event
     where = f"{folder.results.name}/{event.result_file}"
     try:
-        content = (folder.results / event.result_file).read_bytes()
-        result = ExperimentResult.model_validate_json(content, strict=True)
+        path = folder.results / event.result_file
+        require_regular(path)
+        result = ExperimentResult.model_validate_json(path.read_bytes(), strict=True)
     except (OSError, ValueError) as error:
         return Recomputation([Discrepancy(where=where, found=f"it cannot be read as a result: {_reason(error)}")])
     findings = _differing(where, "the journal says", result, _as_journalled(result, recorded, event))

@@ -30,6 +30,18 @@ from llem.domain.sensing import SensorReport, UnavailableSensor
 from llem.domain.sensor_check import Agreement, ChannelCheck, DeviceCheck, SensorCheck, Spread
 from llem.domain.spec import CoolDown, Limits
 
+
+@pytest.mark.parametrize("name", ["../e0_c1.json", "/etc/passwd", "a/b", "", "a\x00"])
+def test_an_event_names_no_file_outside_the_folder_of_its_kind(name, make):
+    completed = {"trial": "e0_c1", "attempt": 1, "result_file": "e0_c1.json", "result_sha256": "0" * 64}
+    with pytest.raises(ValidationError, match="pattern"):
+        ExperimentCompleted(**{**completed, "result_file": name}, headline=make.headline())
+    with pytest.raises(ValidationError, match="pattern"):
+        ExperimentCompleted(**completed, samples_file=name, samples_sha256="0" * 64, headline=make.headline())
+    with pytest.raises(ValidationError, match="pattern"):
+        BaselineMeasured(powers=(), why="first", start_ns=0, end_ns=0, samples_file=name)
+
+
 KINDS = {
     "study_planned",
     "study_extended",

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -389,6 +390,17 @@ def test_a_file_that_is_missing_or_garbled_is_one_finding(
     found = verify(folder)
     assert [(finding.where, finding.field) for finding in found.findings] == [(part, None)]
     assert (found.completed, found.recomputed, found.results) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "part", ["results/e0_c1.json", "samples/e0_c1_a1.json.gz", "manifest.json", "results.json", "results/stray.json"]
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(maker: Maker, tmp_path: Path, part: str) -> None:
+    folder = maker.study(tmp_path, [Made()])
+    (folder.root / part).unlink(missing_ok=True)
+    os.mkfifo(folder.root / part)
+    named = part.endswith("c1.json") or part.startswith("samples")
+    assert fields_found(folder) == ({part: [None]} if named else {})
 
 
 def test_a_result_that_is_none_is_named_though_its_hash_fits(maker: Maker, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from llem.domain.baseline import BaselinePower
-from llem.domain.events.base import Event, Sha256, TrialId
+from llem.domain.events.base import Event, FileName, Sha256, TrialId
 from llem.domain.host import Host
 from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
@@ -49,7 +49,7 @@ class SensorsChecked(Event):
     kind: Literal["sensors_checked"] = "sensors_checked"
     v: Literal[1] = 1
     check: SensorCheck
-    samples_file: str
+    samples_file: FileName
     samples_sha256: Sha256
     idle_start_ns: int
     idle_end_ns: int
@@ -76,7 +76,7 @@ class BaselineMeasured(Event):
     why: Literal["first", "age", "drift"]
     start_ns: int
     end_ns: int
-    samples_file: str | None = None
+    samples_file: FileName | None = None
     samples_sha256: Sha256 | None = None
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from llem.domain.events.base import Event, Sha256, TrialEvent, TrialId
+from llem.domain.events.base import Event, FileName, Sha256, TrialEvent, TrialId
 from llem.domain.result import Headline
 
 Phase = Literal[
@@ -63,9 +63,9 @@ class ExperimentCompleted(TrialEvent):
 
     kind: Literal["experiment_completed"] = "experiment_completed"
     v: Literal[1] = 1
-    result_file: str
+    result_file: FileName
     result_sha256: Sha256
-    samples_file: str | None = None
+    samples_file: FileName | None = None
     samples_sha256: Sha256 | None = None
     headline: Headline
 
