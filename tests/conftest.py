@@ -16,8 +16,9 @@ from simulated_gpu import SimulatedDevice, build, write_script
 from llem.domain.events import Event, ExperimentPlanned, StudyPlanned
 from llem.domain.host import Host
 from llem.domain.identity import config_hash, study_design_hash
+from llem.domain.measured import Flops, Latency, Measured, Memory, ModelFacts, Window, Work
 from llem.domain.order import trial_order
-from llem.domain.result import Flops, Headline, Latency, Measured, Memory, ModelFacts, Window, Work
+from llem.domain.result import Headline
 from llem.domain.row import GENESIS, Row, chain_hash
 from llem.domain.sensing import Channel
 from llem.domain.spec import ExperimentConfig, Gaps, Limits

@@ -6,9 +6,9 @@ from itertools import groupby
 
 from llem.domain.baseline import has_meter
 from llem.domain.idle import UNKNOWN_AVERAGE_S
+from llem.domain.measured import MOST_SEGMENTS
 from llem.domain.messages import Stagger
 from llem.domain.model import Value
-from llem.domain.result import MOST_SEGMENTS
 from llem.domain.sensing import Channel, Provenance
 from llem.domain.sensor_check import ChannelCheck, DeviceCheck, Grade, SensorCheck
 from llem.domain.totals import poor_devices, rank

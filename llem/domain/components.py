@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from llem.domain.edges import Edge, Estimate, Unmeasured
 from llem.domain.energy import bounds_of, estimate
 from llem.domain.idle import idle_power
+from llem.domain.measured import Interval, Measured
 from llem.domain.plausibility import NO_DEVICE_W, implausible
-from llem.domain.result import EnergyComponent, Interval, Measured
+from llem.domain.result import EnergyComponent
 from llem.domain.sensing import Channel
 
 NO_LOADED_IDLE = "it was not measured between loading and warm-up"

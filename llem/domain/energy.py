@@ -14,7 +14,7 @@ from llem.domain.held import guarded_readings, sampled_energy
 from llem.domain.idle import AROUND_NS, UNKNOWN_AVERAGE_S, Idle
 from llem.domain.inner_ticks import inner_ticks
 from llem.domain.interpolated import counter_energy
-from llem.domain.result import Window
+from llem.domain.measured import Window
 from llem.domain.sensing import Channel
 from llem.domain.stratified import stratified_edges
 

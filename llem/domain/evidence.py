@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from llem.domain.device_state import DeviceConditions
 from llem.domain.edges import Bounds, Edge
-from llem.domain.result import EnergyComponent, Measured
+from llem.domain.measured import Measured
+from llem.domain.result import EnergyComponent
 from llem.domain.sensing import Device
 from llem.domain.sensor_check import DeviceCheck, SensorCheck
 from llem.domain.spec import ExperimentConfig

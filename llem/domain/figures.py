@@ -10,11 +10,12 @@ from llem.domain.device_state import DeviceConditions, device_conditions
 from llem.domain.edges import Edge
 from llem.domain.energy import bounds_of
 from llem.domain.evidence import Evidence
+from llem.domain.measured import Measured
 from llem.domain.net import BARE_FIGURES, NET_FIGURES, bare_figures, net_figures
 from llem.domain.phases import phase_figures
 from llem.domain.plausibility import limits_of
 from llem.domain.remarks import remarks_of
-from llem.domain.result import EnergyComponent, Figures, Finding, Headline, Measured
+from llem.domain.result import EnergyComponent, Figures, Finding, Headline
 from llem.domain.sensing import Channel, Device, Provenance
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.spans import LOAD_FIGURES, load_figures

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from llem.domain.events.trial import Phase
+from llem.domain.measured import MOST_SEGMENTS, Measured
 from llem.domain.model import Value
-from llem.domain.result import MOST_SEGMENTS, Measured
 from llem.domain.spec import ExperimentConfig
 
 MAX_MESSAGE_BYTES = 1_000_000

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from llem.domain.edges import Edge, Unmeasured
 from llem.domain.energy import bounds_of, estimate
-from llem.domain.result import EnergyComponent, Measured, PhaseWindow
+from llem.domain.measured import Measured, PhaseWindow
+from llem.domain.result import EnergyComponent
 from llem.domain.totals import Total
 
 PHASE_FIGURES = (

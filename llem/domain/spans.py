@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from llem.domain.edges import Edge, Unmeasured
 from llem.domain.energy import simplest
-from llem.domain.result import EnergyComponent, Interval
+from llem.domain.measured import Interval
+from llem.domain.result import EnergyComponent
 
 LOAD_FIGURES = ("energy_load_j", "u_energy_load_j")
 LOAD_NOT_TOLD = "nothing tells when the model was loaded"

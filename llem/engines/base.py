@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 from llem.domain.errors import LlemError, Problem
 from llem.domain.host import Gpu
+from llem.domain.measured import Flops, Memory, ModelFacts
 from llem.domain.model import Value
-from llem.domain.result import Flops, Memory, ModelFacts
 from llem.domain.spec import ExperimentConfig
 
 

@@ -15,7 +15,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from transformers.generation.streamers import BaseStreamer
 
-from llem.domain.result import Flops, Memory, ModelFacts
+from llem.domain.measured import Flops, Memory, ModelFacts
 from llem.domain.spec import ExperimentConfig, SyntheticPrompts
 from llem.engines.base import BatchTiming, EngineError, PassCount
 from llem.engines.prompts import byte_ids, cut_to, read_texts, synthetic_ids

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.quantizers.auto import AutoQuantizationConfig
 
 from llem.domain.identity import canonical_json
-from llem.domain.result import ModelFacts
+from llem.domain.measured import ModelFacts
 from llem.domain.spec import ExperimentConfig, ModelConfig
 from llem.engines.base import EngineError
 from llem.engines.devices import gpu_name

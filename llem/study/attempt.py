@@ -19,9 +19,10 @@ from llem.domain.events import (
 )
 from llem.domain.figures import Evaluation
 from llem.domain.host import Host
+from llem.domain.measured import Measured
 from llem.domain.messages import PhaseMessage, ProgressMessage, Stagger, WorkerSpec
 from llem.domain.recording import Stopped
-from llem.domain.result import ARITHMETIC, ExperimentResult, Headline, Measured
+from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
 from llem.domain.row import Row
 from llem.domain.sensing import read_by
 from llem.domain.steadiness import STEADY_S

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llem.domain.baseline import BaselinePower
 from llem.domain.checked import checked_channels
 from llem.domain.figures import Evaluation, evaluate
-from llem.domain.result import Measured
+from llem.domain.measured import Measured
 from llem.domain.sensing import Device, read_by
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.spec import ExperimentConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from llem.domain.events import Phase
+from llem.domain.measured import Interval, Measured
 from llem.domain.messages import ErrorMessage, Message, PhaseMessage, ProgressMessage, ResultMessage
-from llem.domain.result import Interval, Measured
 from llem.study.launcher import Attempt, Exit, Fault
 from llem.study.signals import EndingSignals
 

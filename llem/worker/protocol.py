@@ -3,8 +3,8 @@
 import time
 from itertools import pairwise
 
+from llem.domain.measured import Flops, Interval, Latency, Measured, PhaseWindow, Work
 from llem.domain.messages import WorkerSpec
-from llem.domain.result import Flops, Interval, Latency, Measured, PhaseWindow, Work
 from llem.domain.spec import Measurement
 from llem.domain.statistics import percentiles
 from llem.engines.base import BatchTiming, Engine, PassCount

@@ -3,7 +3,7 @@
 import time
 
 from llem.domain.convergence import still_changing
-from llem.domain.result import Interval, Soak, WarmUp
+from llem.domain.measured import Interval, Soak, WarmUp
 from llem.domain.spec import Measurement
 from llem.engines.base import Engine
 from llem.worker.hearing import Hear

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from llem.domain.measured import Segment, Window
 from llem.domain.messages import Stagger
-from llem.domain.result import Segment, Window
 from llem.domain.staggering import segment_start_ns
 from llem.engines.base import Engine, PassCount
 from llem.worker.voice import Voice

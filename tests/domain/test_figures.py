@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from llem.domain.edges import Edge
 from llem.domain.figures import evaluate
-from llem.domain.result import Figures, Flops
+from llem.domain.measured import Flops
+from llem.domain.result import Figures
 
 S = 1_000_000_000
 

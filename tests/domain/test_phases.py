@@ -5,8 +5,8 @@ import pytest
 from llem.domain.baseline import BaselinePower
 from llem.domain.edges import Edge
 from llem.domain.figures import evaluate
+from llem.domain.measured import Interval, PhaseWindow
 from llem.domain.phases import PHASE_FIGURES
-from llem.domain.result import Interval, PhaseWindow
 
 S = 1_000_000_000
 GPU = "GPU-1"

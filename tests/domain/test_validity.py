@@ -10,7 +10,7 @@ from simulated_sensor import staggered, stalled, trial
 
 from llem.domain.edges import Edge
 from llem.domain.figures import evaluate
-from llem.domain.result import Interval, Soak, WarmUp
+from llem.domain.measured import Interval, Soak, WarmUp
 from llem.domain.sensing import Device
 from llem.domain.sensor_check import Agreement, DeviceCheck, SensorCheck
 from llem.domain.validity import RERUN_CODES

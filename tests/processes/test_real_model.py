@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from llem.domain.measured import Measured
 from llem.domain.messages import Stagger, WorkerSpec
-from llem.domain.result import Measured
 from llem.study.launcher import LocalLauncher
 from llem.study.signals import EndingSignals
 from llem.study.supervise import Supervisor

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from llem.domain.measured import Measured
 from llem.domain.messages import WorkerSpec
-from llem.domain.result import Measured
 from llem.study.launcher import LocalLauncher
 from llem.study.recording import RecorderClient
 from llem.study.signals import EndingSignals

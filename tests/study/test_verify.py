@@ -24,7 +24,8 @@ from llem.domain.events import (
     SessionStarted,
     StudyCompleted,
 )
-from llem.domain.result import ARITHMETIC, ExperimentResult, Figures, Measured
+from llem.domain.measured import Measured
+from llem.domain.result import ARITHMETIC, ExperimentResult, Figures
 from llem.domain.row import Row
 from llem.domain.sensing import Channel, SensorReport
 from llem.exports.manifest import export_manifest

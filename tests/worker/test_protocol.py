@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from llem.domain.convergence import still_changing
+from llem.domain.measured import Flops, Memory, ModelFacts
 from llem.domain.messages import GoOn, PhaseMessage, Stagger, WorkerSpec
-from llem.domain.result import Flops, Memory, ModelFacts
 from llem.engines.base import BatchTiming, PassCount
 from llem.worker.hearing import HearingPipe
 from llem.worker.protocol import measure

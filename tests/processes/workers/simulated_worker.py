@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import BaseModel
 from simulated_gpu import report_load
 
+from llem.domain.measured import Flops, Measured, Memory, ModelFacts
 from llem.domain.messages import ResultMessage, WorkerSpec
-from llem.domain.result import Flops, Measured, Memory, ModelFacts
 from llem.engines.base import BatchTiming, PassCount
 from llem.lifeline import die_with_parent
 from llem.worker.hearing import HearingPipe
