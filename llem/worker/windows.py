@@ -16,6 +16,9 @@ from llem.worker.voice import Voice
 SPIN_S = 0.001
 """So long before a moment that must be met the waiting wakes: a sleep may end late, but rarely by more."""
 
+FIRST_LONGER = 1.02
+"""The first of several segments works so much longer than it must: as many passes are then long enough in each."""
+
 
 @dataclass(frozen=True)
 class WindowPlan:
@@ -102,7 +105,11 @@ def wait_until(t_ns: int) -> None:
 
 
 class _Work:
-    """The passes of one window, piece by piece."""
+    """The passes of one window, piece by piece.
+
+    All pieces are to have as many passes: each sees another phase of a load that keeps step with the sensor, and one
+    that is longer would count more.
+    """
 
     def __init__(self, engine: Engine, run_pass: Callable[[], PassCount], plan: WindowPlan, voice: Voice) -> None:
         self._engine = engine
@@ -110,23 +117,26 @@ class _Work:
         self._voice = voice
         self._pieces = plan.pieces
         self._min_s = plan.min_s / plan.pieces
+        self._first_s = self._min_s * (FIRST_LONGER if plan.pieces > 1 else 1.0)
         self._min_passes = math.ceil(plan.min_passes / plan.pieces)
         self._finished = 0
         self._passes = 0
 
     def stretch(self) -> Stretch:
         """Work through one piece."""
+        min_s = self._min_s if self._finished else self._first_s
         counts: list[PassCount] = []
         t0_ns = time.monotonic_ns()
         while True:
             counts.append(self._run_pass())
             elapsed_s = (time.monotonic_ns() - t0_ns) / 1e9
-            if len(counts) >= self._min_passes and elapsed_s >= self._min_s:
+            if len(counts) >= self._min_passes and elapsed_s >= min_s:
                 break
             self._voice.progress(self._passes + len(counts), self._fraction(len(counts), elapsed_s))
         self._engine.synchronize()
         self._finished += 1
         self._passes += len(counts)
+        self._min_passes = len(counts)
         return Stretch(t0_ns, time.monotonic_ns(), counts)
 
     def _fraction(self, passes: int, elapsed_s: float) -> float:

@@ -276,6 +276,14 @@ def test_only_work_on_a_device_whose_sensor_needs_segments_is_measured_in_segmen
     assert len(measured.window.segments) == segments
 
 
+def test_no_segment_has_fewer_passes_than_the_first_however_slow_they_become(act):
+    engine = ActingEngine(pass_s=lambda number: 0.001 if number < 10 else 0.004)
+    window = act(engine, min_window_s=0.04, stagger=Stagger(segments=4, period_s=0.01))[0].window
+    first, *others = window.segments
+    assert all(segment.passes >= first.passes for segment in others)
+    assert first.duration_s >= 1.02 * 0.01
+
+
 def test_segments_are_begun_when_they_are_due(act):
     stagger = Stagger(segments=5, period_s=0.05)
     window = act(min_window_s=0.01, stagger=stagger)[0].window
