@@ -2,32 +2,26 @@
 
 import os
 import platform
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
-from llem.domain.steadiness import STEADY_S
-from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
 from llem.journal.reader import no_plan, open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
 from llem.study.audit import anchor_findings, anchors_of, checked
-from llem.study.checking import CheckSettings
 from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
 from llem.study.host import boot_id, require_linux
 from llem.study.integrity import kept_file_problems, trial_file_problems
-from llem.study.launcher import Launcher, LocalLauncher
+from llem.study.options import USUAL, SessionOptions
 from llem.study.plan import StudyPlan
-from llem.study.recorders import StartRecorder
-from llem.study.recording import RecorderClient
 from llem.study.session import Ending, Observer, Session
 
 MakeObserver = Callable[[StudyFolder, ManifestFold], Observer]
-MakeLauncher = Callable[[str], Launcher]
 
 
 def start_study(
@@ -36,11 +30,7 @@ def start_study(
     observe: MakeObserver,
     *,
     now: Callable[[], datetime] = utc_now,
-    make_launcher: MakeLauncher = LocalLauncher,
-    start_recorder: StartRecorder = RecorderClient,
-    rerun_codes: Collection[str] = RERUN_CODES,
-    check: CheckSettings | None = None,
-    steady_s: float = STEADY_S,
+    options: SessionOptions = USUAL,
 ) -> Ending:
     """Create the folder of a planned study, record its plan, and run it.
 
@@ -49,11 +39,7 @@ def start_study(
         output_dir: Where the study's folder is created.
         observe: Makes the observer for a folder.
         now: The clock that names the folder, in UTC.
-        make_launcher: Makes the launcher for a study.
-        start_recorder: Starts the recorder.
-        rerun_codes: What a trial runs again for, as ``Session`` takes it.
-        check: How the sensors are checked at the start; as the study's profile asks where left out.
-        steady_s: For so long a device must not have changed before a soak ends, in seconds.
+        options: What the session works with.
 
     Raises:
         StudyError: The folder cannot be created; nothing was run.
@@ -64,18 +50,7 @@ def start_study(
     keep_study_files(folder, plan.sources)
     with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
         fold = ManifestFold().apply_all(journal.append_all([plan.study, *plan.experiments]))
-        session = Session(
-            folder,
-            journal,
-            fold,
-            command="run",
-            launcher=make_launcher(str(folder.root.resolve())),
-            observer=observe(folder, fold),
-            start_recorder=start_recorder,
-            rerun_codes=rerun_codes,
-            check=check,
-            steady_s=steady_s,
-        )
+        session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
         return _run(session, journal)
 
 
@@ -85,11 +60,7 @@ def resume_study(
     *,
     retry_failed: bool = True,
     revision: Revision | None = None,
-    make_launcher: MakeLauncher = LocalLauncher,
-    start_recorder: StartRecorder = RecorderClient,
-    rerun_codes: Collection[str] = RERUN_CODES,
-    check: CheckSettings | None = None,
-    steady_s: float = STEADY_S,
+    options: SessionOptions = USUAL,
 ) -> Ending:
     """Run what is left of the study in ``root``. Its journal is all that this needs.
 
@@ -100,11 +71,7 @@ def resume_study(
         observe: Makes the observer for a folder.
         retry_failed: Whether failed and skipped trials run again.
         revision: A study file to compare with, and perhaps to extend the study by.
-        make_launcher: Makes the launcher for a study.
-        start_recorder: Starts the recorder.
-        rerun_codes: What a trial runs again for, as ``Session`` takes it.
-        check: How the sensors are checked at the start; as the study's profile asks where left out.
-        steady_s: For so long a device must not have changed before a soak ends, in seconds.
+        options: What the session works with.
 
     Raises:
         InputError: ``root`` is no study, or the revision differs from it and is no extension.
@@ -135,13 +102,9 @@ def resume_study(
                 journal,
                 fold,
                 command="resume",
-                launcher=make_launcher(str(folder.root.resolve())),
                 observer=observe(folder, fold),
+                options=options,
                 retry_failed=retry_failed,
-                start_recorder=start_recorder,
-                rerun_codes=rerun_codes,
-                check=check,
-                steady_s=steady_s,
             )
             return _run(session, journal)
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,8 +21,6 @@ from llem.domain.host import host_drift
 from llem.domain.manifest import TrialStatus
 from llem.domain.row import Row
 from llem.domain.sensor_check import SensorCheck
-from llem.domain.steadiness import STEADY_S
-from llem.domain.validity import RERUN_CODES
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
@@ -44,9 +42,8 @@ from llem.study.integrity import (
     set_aside,
     trial_file_problems,
 )
-from llem.study.launcher import Launcher
-from llem.study.recorders import Recorders, StartRecorder
-from llem.study.recording import RecorderClient
+from llem.study.options import SessionOptions
+from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals, SessionInterrupted
 from llem.version import __version__
 
@@ -89,13 +86,9 @@ class Session:
         journal: Its journal, with the plan in it; the caller holds the lock.
         fold: The fold of that journal.
         command: The command of this session.
-        launcher: Starts workers.
         observer: Looks on.
+        options: What it works with.
         retry_failed: Whether trials that failed or were skipped run again.
-        start_recorder: Starts the recorder.
-        rerun_codes: What may be gone next time: a trial that was spoiled by it runs again, up to the plan's limit.
-        check: How the sensors are checked at the start; as the study's profile asks where left out.
-        steady_s: For so long a device must not have changed before a soak ends, in seconds.
     """
 
     def __init__(
@@ -105,30 +98,24 @@ class Session:
         fold: ManifestFold,
         *,
         command: Command,
-        launcher: Launcher,
         observer: Observer,
+        options: SessionOptions,
         retry_failed: bool = True,
-        start_recorder: StartRecorder = RecorderClient,
-        rerun_codes: Collection[str] = RERUN_CODES,
-        check: CheckSettings | None = None,
-        steady_s: float = STEADY_S,
     ) -> None:
         self._folder = folder
         self._journal = journal
         self._fold = fold
         self._command: Command = command
-        self._launcher = launcher
+        self._launcher = options.make_launcher(str(folder.root.resolve()))
         self._observer = observer
+        self._options = options
         self._retry_failed = retry_failed
-        self._start_recorder = start_recorder
-        self._rerun_codes = rerun_codes
         self._grounds = GroundsFold()
         plan = PlanFold().apply_all(journal.rows())
         if plan.study is None:
             raise no_plan(folder.root)
         self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host
-        self._check_settings = check or CheckSettings.of(plan.study.profile)
-        self._steady_s = steady_s
+        self._check_settings = options.check or CheckSettings.of(plan.study.profile)
 
     @property
     def head(self) -> tuple[int, str]:
@@ -156,7 +143,7 @@ class Session:
             return self._finished()
         with EndingSignals() as signals:
             recorders = Recorders(
-                self._sensor_names(), self._folder.logs / "recorder.log", signals, self._start_recorder
+                self._sensor_names(), self._folder.logs / "recorder.log", signals, self._options.start_recorder
             )
             try:
                 ending = self._guarded(recorders, signals)
@@ -212,7 +199,7 @@ class Session:
             places={state.trial: place for place, state in enumerate(self._fold.in_order())},
             stagger=stagger_for({channel.device for channel in channels}, channels, check),
             least_guard_s=least_guard_s(channels, check),
-            steady_s=self._steady_s,
+            steady_s=self._options.steady_s,
         )
         self._run_due(bench, baselines, deadline)
         signals.check()
@@ -287,7 +274,7 @@ class Session:
         return [state for state in self._fold.in_order() if state.status not in keep or self._runs_again(state)]
 
     def _runs_again(self, state: TrialState) -> bool:
-        return runs_again(self._fold, state, self._rerun_codes)
+        return runs_again(self._fold, state, self._options.rerun_codes)
 
     def _recover(self) -> None:
         """Settle what earlier sessions left: processes, trials found running, files that are not what they were."""

@@ -18,6 +18,7 @@ from llem.study.extend import Revision
 from llem.study.launcher import LocalLauncher
 from llem.study.load import load_study
 from llem.study.loading import LOAD_COMMAND
+from llem.study.options import SessionOptions
 from llem.study.plan import plan_study
 from llem.study.recording import RecorderClient
 from llem.study.run import resume_study, start_study
@@ -55,42 +56,36 @@ def steady_s() -> float:
     return float(os.environ.get("LLEM_STEADY_S", STEADY_S))
 
 
-def revision_of(options: Sequence[str]) -> Revision | None:
-    studies = [option.partition("=")[2] for option in options if option.startswith("--study=")]
-    settings = [option.partition("=")[2] for option in options if option.startswith("--set=")]
-    return Revision(Path(studies[-1]), settings, extend="--extend" in options, warn=warn) if studies else None
+def revision_of(flags: Sequence[str]) -> Revision | None:
+    studies = [flag.partition("=")[2] for flag in flags if flag.startswith("--study=")]
+    settings = [flag.partition("=")[2] for flag in flags if flag.startswith("--set=")]
+    return Revision(Path(studies[-1]), settings, extend="--extend" in flags, warn=warn) if studies else None
 
 
 def main(arguments: list[str]) -> int:
-    options = [argument for argument in arguments if argument.startswith("--")]
-    command, *places = [argument for argument in arguments if argument not in options]
-    view = SessionView(as_json="--json" in options)
+    flags = [argument for argument in arguments if argument.startswith("--")]
+    command, *places = [argument for argument in arguments if argument not in flags]
+    options = SessionOptions(
+        make_launcher=make_launcher,
+        start_recorder=start_recorder,
+        rerun_codes=rerun_codes(),
+        check=check_settings(),
+        steady_s=steady_s(),
+    )
+    view = SessionView(as_json="--json" in flags)
     if command == "run":
         output, study = map(Path, places)
         loaded = load_study(study)
-        ending = start_study(
-            plan_study(loaded),
-            output,
-            view.observe,
-            make_launcher=make_launcher,
-            start_recorder=start_recorder,
-            rerun_codes=rerun_codes(),
-            check=check_settings(),
-            steady_s=steady_s(),
-        )
+        ending = start_study(plan_study(loaded), output, view.observe, options=options)
     else:
         ending = resume_study(
             Path(places[0]),
             view.observe,
-            retry_failed="--no-retry-failed" not in options,
-            revision=revision_of(options),
-            make_launcher=make_launcher,
-            start_recorder=start_recorder,
-            rerun_codes=rerun_codes(),
-            check=check_settings(),
-            steady_s=steady_s(),
+            retry_failed="--no-retry-failed" not in flags,
+            revision=revision_of(flags),
+            options=options,
         )
-    return close_session(ending, view.fold, view.root, as_json="--json" in options)
+    return close_session(ending, view.fold, view.root, as_json="--json" in flags)
 
 
 if __name__ == "__main__":
