@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from llem.domain.decoding import typed_event
 from llem.domain.events import ExperimentPlanned, ExperimentRunning, PhaseEntered, StudyPlanned
 from llem.domain.identity import config_hash
 from llem.domain.row import COLUMNS
@@ -90,7 +91,7 @@ def replay_ratios(folder: Path) -> dict[str, list[float]]:
 
         def audit() -> None:
             for row in checked(reader.rows()):
-                row.event()
+                typed_event(row)
 
         for _ in range(TURNS // 3):
             floor_s = seconds(scan)

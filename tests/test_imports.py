@@ -42,6 +42,10 @@ def test_importing_the_command_line_loads_nothing_heavy_and_not_even_pydantic():
     assert not (HEAVY | {"pydantic"}) & loaded_by("import llem.cli")
 
 
+def test_reading_rows_takes_the_standard_library_alone():
+    assert loaded_by("import llem.journal.reader") - loaded_by("pass") - sys.stdlib_module_names == {"llem"}
+
+
 def test_help_loads_nothing_heavy_and_not_even_pydantic():
     code = "from llem.cli import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass"
     loaded = loaded_by(code)

@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from llem.cli.words import baseline_text, counted, counter_text, duration_text, row_json
+from llem.domain.decoding import typed_event
 from llem.domain.errors import InputError
 from llem.domain.events import CURRENT_VERSION, BaselineMeasured, GapWaited, SensorsChecked
 from llem.domain.row import Row
@@ -136,7 +137,7 @@ def _extended_text(row: Row) -> str:
 
 
 def _gap_text(row: Row) -> str:
-    event = row.event()
+    event = typed_event(row)
     return gap_text(event) if isinstance(event, GapWaited) else ""
 
 
@@ -147,12 +148,12 @@ def _completed_text(row: Row) -> str:
 
 
 def _checked_text(row: Row) -> str:
-    event = row.event()
+    event = typed_event(row)
     return checked_text(event) if isinstance(event, SensorsChecked) else ""
 
 
 def _baseline_text(row: Row) -> str:
-    event = row.event()
+    event = typed_event(row)
     return baseline_text(event) if isinstance(event, BaselineMeasured) else ""
 
 

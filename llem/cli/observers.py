@@ -13,6 +13,7 @@ from rich.text import Text
 
 from llem.cli.screen import silence_broken_streams
 from llem.cli.words import baseline_text, duration_text, headline_text, printable, row_json
+from llem.domain.decoding import typed_event
 from llem.domain.events import BaselineMeasured
 from llem.domain.identity import summary_text
 from llem.domain.messages import ProgressMessage
@@ -319,7 +320,7 @@ def measuring_text(why: str, left_s: float) -> str:
 
 def baseline_line(row: Row) -> str:
     """Return what a baseline found."""
-    event = row.event()
+    event = typed_event(row)
     return f"baseline, {printable(baseline_text(event))}" if isinstance(event, BaselineMeasured) else ""
 
 

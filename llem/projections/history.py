@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from llem.domain.decoding import typed_event
 from llem.domain.events import ExperimentCompleted, ExperimentPlanned
 from llem.domain.result import Headline
 from llem.domain.row import Row
@@ -44,13 +45,13 @@ class HistoryFold:
 
     def _apply(self, row: Row) -> None:
         if row.kind == "experiment_planned":
-            event = row.event()
+            event = typed_event(row)
             assert isinstance(event, ExperimentPlanned)
             self._hashes[event.label] = event.config_hash
         elif row.kind == "experiment_running" and row.trial:
             self._started[row.trial] = datetime.fromisoformat(row.recorded_at)
         elif row.kind == "experiment_completed" and row.trial in self._started:
-            event = row.event()
+            event = typed_event(row)
             assert isinstance(event, ExperimentCompleted)
             duration = datetime.fromisoformat(row.recorded_at) - self._started[row.trial]
             cost = TrialCost(max(0.0, duration.total_seconds()), event.headline)

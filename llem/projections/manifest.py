@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from llem.domain.decoding import payload
 from llem.domain.errors import JournalError
 from llem.domain.events import CURRENT_VERSION, require_known
 from llem.domain.identity import rerun_filename, result_filename
@@ -73,7 +74,7 @@ class TrialState:
         """Return the phase of a running trial. Read only when asked for: most trials of a replay are over."""
         if self.status != "running":
             return None
-        return "start" if self.entered is None else str(self.entered.payload()["phase"])
+        return "start" if self.entered is None else str(payload(self.entered)["phase"])
 
 
 @dataclass(slots=True)
@@ -212,19 +213,19 @@ def trial_id(label: str, cycle: int) -> str:
 
 
 def _study_planned(fold: ManifestFold, row: Row) -> None:
-    fold.study = row.payload()
+    fold.study = payload(row)
     fold.version = fold.study["llem_version"]
 
 
 def _experiment_planned(fold: ManifestFold, row: Row) -> None:
-    data = row.payload()
+    data = payload(row)
     fold.experiments.append({key: data[key] for key in _KEPT_OF_PLAN})
     if fold.study is not None:
         _add_trials(fold, fold.experiments[-1], range(1, fold.study["cycles"] + 1))
 
 
 def _study_extended(fold: ManifestFold, row: Row) -> None:
-    data = row.payload()
+    data = payload(row)
     if fold.study is None:
         raise ValueError("there is no study to extend")
     more = range(fold.study["cycles"] + 1, data["cycles"] + 1)
@@ -258,7 +259,7 @@ def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) 
 
 
 def _session_started(fold: ManifestFold, row: Row) -> None:
-    fold.version = row.payload()["llem_version"]
+    fold.version = payload(row)["llem_version"]
     fold.started_at = fold.started_at or row.recorded_at
     fold.completed_at = None
     fold.session, fold.session_open, fold.finished = row.session, True, False
@@ -273,7 +274,7 @@ def _study_completed(fold: ManifestFold, row: Row) -> None:
 
 
 def _session_samples(fold: ManifestFold, row: Row) -> None:
-    data = row.payload()
+    data = payload(row)
     if data["samples_file"] is not None:
         fold.samples[data["samples_file"]] = data["samples_sha256"]
 
@@ -312,7 +313,7 @@ def _phase_entered(fold: ManifestFold, row: Row) -> None:
 
 
 def _completed(fold: ManifestFold, row: Row) -> None:
-    state, data = _trial(fold, row), row.payload()
+    state, data = _trial(fold, row), payload(row)
     state.status, state.completed_at, state.entered = "completed", row.recorded_at, None
     state.result_file, state.result_sha256 = data["result_file"], data["result_sha256"]
     state.samples_file, state.samples_sha256 = data["samples_file"], data["samples_sha256"]
@@ -320,20 +321,20 @@ def _completed(fold: ManifestFold, row: Row) -> None:
 
 
 def _failed(fold: ManifestFold, row: Row) -> None:
-    data = row.payload()
+    data = payload(row)
     _end(fold, row, "failed", data["error_type"], data["error_message"])
 
 
 def _interrupted(fold: ManifestFold, row: Row) -> None:
-    _end(fold, row, "interrupted", "Interrupted", row.payload()["reason"])
+    _end(fold, row, "interrupted", "Interrupted", payload(row)["reason"])
 
 
 def _skipped(fold: ManifestFold, row: Row) -> None:
-    _end(fold, row, "skipped", "Skipped", row.payload()["reason"])
+    _end(fold, row, "skipped", "Skipped", payload(row)["reason"])
 
 
 def _rejected(fold: ManifestFold, row: Row) -> None:
-    data = row.payload()
+    data = payload(row)
     state = _trial(fold, row)
     _forget_result(state)
     state.completed_at = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from llem.domain.decoding import typed_event
 from llem.domain.errors import JournalError
 from llem.domain.events import ExperimentPlanned, SessionStarted, StudyExtended, StudyPlanned
 from llem.domain.host import Host
@@ -41,7 +42,7 @@ class PlanFold:
         return self
 
     def _apply(self, row: Row) -> None:
-        event = row.event()
+        event = typed_event(row)
         if isinstance(event, StudyPlanned):
             self.study = event
         elif isinstance(event, StudyExtended) and self.study is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from llem.domain.decoding import typed_event
 from llem.domain.errors import JournalError
 from llem.domain.model import Value
 from llem.domain.row import GENESIS, Row
@@ -73,7 +74,7 @@ def audit(folder: StudyFolder, saw: Saw | None = None) -> Audit:
         findings += [AuditFinding(where=folder.journal.name, found=text) for text in reader.integrity()]
         try:
             for row in checked(reader.rows()):
-                row.event()
+                typed_event(row)
                 fold.apply(row)
                 if saw is not None:
                     saw(row, fold)

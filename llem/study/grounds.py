@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from llem.domain.baseline import BaselinePower
+from llem.domain.decoding import typed_event
 from llem.domain.events import BaselineMeasured, SensorsChecked
 from llem.domain.row import Row
 from llem.domain.sensor_check import SensorCheck
@@ -38,7 +39,7 @@ class GroundsFold:
         if row.kind == "session_started":
             self._check = self._bare = None
         elif row.kind in ("sensors_checked", "baseline_measured"):
-            event = row.event()
+            event = typed_event(row)
             if isinstance(event, SensorsChecked):
                 self._check = row.seq, event.check
             elif isinstance(event, BaselineMeasured):

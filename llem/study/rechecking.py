@@ -1,5 +1,6 @@
 """A recorded sensor check against its raw edges."""
 
+from llem.domain.decoding import typed_event
 from llem.domain.errors import SensorError
 from llem.domain.events import SensorsChecked
 from llem.domain.row import Row
@@ -17,7 +18,7 @@ def recheck(folder: StudyFolder, row: Row) -> list[Discrepancy]:
         folder: The study's folder.
         row: A ``sensors_checked`` event; of any other kind, there is nothing to find.
     """
-    event = row.event()
+    event = typed_event(row)
     if not isinstance(event, SensorsChecked):
         return []
     path = folder.samples / event.samples_file

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pydantic import JsonValue, ValidationError
 
 from llem.domain.baseline import bare_powers
+from llem.domain.decoding import typed_event
 from llem.domain.errors import SensorError
 from llem.domain.events import BaselineMeasured, ExperimentCompleted, SessionStarted, StudyPlanned
 from llem.domain.figures import Evaluation
@@ -71,7 +72,7 @@ class RecordedResult:
     @property
     def event(self) -> ExperimentCompleted:
         """Return the event that names the result."""
-        event = self.completing.event()
+        event = typed_event(self.completing)
         assert isinstance(event, ExperimentCompleted)
         return event
 

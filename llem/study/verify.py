@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
+from llem.domain.decoding import typed_event
 from llem.domain.events import BaselineMeasured, SessionStarted
 from llem.domain.model import Value
 from llem.domain.result import ARITHMETIC, Figures
@@ -123,12 +124,12 @@ class _Record:
         self._plan.apply_all([row])
         self._grounds.apply(row)
         if row.kind == "session_started":
-            event = row.event()
+            event = typed_event(row)
             self._session = event if isinstance(event, SessionStarted) else None
         elif row.kind == "sensors_checked":
             self.checks.append(row)
         elif row.kind == "baseline_measured":
-            baseline = row.event()
+            baseline = typed_event(row)
             assert isinstance(baseline, BaselineMeasured)
             self.baselines[row.seq] = baseline
         elif row.kind == "experiment_running" and row.trial:

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from llem.domain.baseline import BaselinePower
 from llem.domain.carbon import CarbonFactor
+from llem.domain.decoding import payload, typed_event
 from llem.domain.errors import JournalError
 from llem.domain.events import (
     CURRENT_VERSION,
@@ -186,8 +187,9 @@ def test_the_kinds_are_those_of_the_design_and_all_are_listed_with_their_version
 def test_an_event_comes_back_from_its_row_as_it_went_in(make, every_event, kind):
     event = every_event[kind]
     row = make.chain().append(event)
-    assert row.event() == event
-    assert type(row.event()) is type(event)
+    assert typed_event(row) == event
+    assert type(typed_event(row)) is type(event)
+    assert payload(row) == row.payload() == event.data()
     assert (row.kind, row.v, row.trial, row.attempt) == (kind, event.v, event.trial, event.attempt)
 
 
@@ -244,7 +246,7 @@ def test_a_result_is_named_with_a_whole_hash(make, sha256):
 def test_a_row_whose_data_is_no_such_event_is_a_journal_error(make, data):
     row = make.chain().append(SessionEnded(reason="finished"))._replace(data=data)
     with pytest.raises(JournalError):
-        row.event()
+        typed_event(row)
 
 
 def test_the_hash_of_a_row_covers_every_column(make):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from llem.domain.decoding import typed_event
 from llem.domain.errors import InputError, JournalError
 from llem.domain.events import (
     ExperimentCompleted,
@@ -445,7 +446,7 @@ def test_every_text_that_an_event_may_hold_is_stored_and_read_as_it_is(path):
         row = journal.append(SessionEnded(reason="error", detail=words))
     (found,) = read(path)
     assert found == row
-    assert found.event().detail == words
+    assert typed_event(found).detail == words
     assert found.hash == found.expected_hash()
 
 
@@ -455,7 +456,7 @@ def test_numbers_of_any_size_survive_the_journal(make, path, number):
     event = study.model_copy(update={"limits": study.limits.model_copy(update={"study_s": number})})
     with Journal(path) as journal:
         journal.append(event)
-    assert read(path)[0].event().limits.study_s == number
+    assert typed_event(read(path)[0]).limits.study_s == number
 
 
 def test_a_decimal_point_in_a_models_own_options_survives_the_journal(make, path):
@@ -464,7 +465,7 @@ def test_a_decimal_point_in_a_models_own_options_survives_the_journal(make, path
     config = make.config(model={"config": "llama", "initializer_range": 1.0})
     with Journal(path) as journal:
         journal.append(planned.model_copy(update={"config": config}))
-    assert isinstance(read(path)[0].event().config.model.options["initializer_range"], float)
+    assert isinstance(typed_event(read(path)[0]).config.model.options["initializer_range"], float)
 
 
 @pytest.mark.parametrize("group", [1, 3])

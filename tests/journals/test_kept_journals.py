@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llem.domain.decoding import payload, typed_event
 from llem.domain.events import CURRENT_VERSION
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
@@ -36,7 +37,8 @@ def test_a_kept_journal_folds_into_the_manifest_that_was_exported_with_it(kept):
 
 def test_every_event_of_a_kept_journal_is_a_valid_event_of_today(kept):
     rows, _ = kept
-    assert all(row.event().v == CURRENT_VERSION[row.kind] for row in rows)
+    assert all(typed_event(row).v == CURRENT_VERSION[row.kind] for row in rows)
+    assert all(payload(row) == row.payload() for row in rows)
 
 
 def test_the_first_form_of_a_plan_says_the_same_in_the_form_of_today(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llem.domain.decoding import typed_event
 from llem.domain.errors import InputError
 from llem.domain.identity import config_hash
 from llem.journal.journal import Journal
@@ -121,7 +122,7 @@ def test_the_plan_comes_back_from_the_journal_as_it_was(planned, make):
     study, experiments = planned("cycles: 2\nsweep: {batch_size: [1, 2], measurement.guard_s: [0.5, 1.0]}\n")
     chain = make.chain()
     for event in [study, *experiments]:
-        assert chain.append(event).event() == event
+        assert typed_event(chain.append(event)) == event
 
 
 def test_a_study_in_a_folder_whose_name_is_no_text_is_planned_or_refused_with_a_reason(make, tmp_path):
@@ -133,7 +134,7 @@ def test_a_study_in_a_folder_whose_name_is_no_text_is_planned_or_refused_with_a_
     except InputError:
         return
     with Journal(tmp_path / "journal.db") as journal:
-        assert journal.append(study).event() == study
+        assert typed_event(journal.append(study)) == study
 
 
 def test_what_was_left_out_is_kept_in_the_plan_with_its_reason_and_its_values(planned, tmp_path):
