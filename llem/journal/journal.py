@@ -12,8 +12,13 @@ from llem.domain.errors import JournalError
 from llem.domain.events import Event
 from llem.domain.row import COLUMNS, GENESIS, Row, chain_hash
 from llem.journal import schema
+from llem.journal.mounts import JournalMode, mount_of
 
 WAL_PAGES = 128
+# EXTRA syncs the folder too: a rollback journal is gone for good when its name is.
+SYNCHRONOUS: dict[JournalMode, str] = {"wal": "FULL", "delete": "EXTRA"}
+# Without a write-ahead log the writer waits for whoever reads.
+PATIENCE_S: dict[JournalMode, float] = {"wal": 10, "delete": 60}
 INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -30,28 +35,35 @@ def utc_text(moment: datetime) -> str:
 class Journal:
     """The journal of one study, open for appending. The caller holds the study's lock.
 
-    An append that returned survives SIGKILL and power loss: write-ahead log, ``synchronous=FULL``.
+    An append that returned survives SIGKILL and power loss: write-ahead log, ``synchronous=FULL``; where memory
+    cannot be shared among readers, as on a network file system, a rollback journal, ``synchronous=EXTRA``.
 
     Args:
-        path: ``journal.db``; created where missing, brought forward where older.
+        path: ``journal.db``; created where missing, brought forward where older, put into ``mode`` where it is not.
         now: The clock that stamps events.
+        mode: How it is made durable; as its file system allows where left out.
 
     Raises:
         JournalError: The file is damaged, foreign or too new, or cannot be written.
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = utc_now) -> None:
-        schema.migrate(path)
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = utc_now, mode: JournalMode | None = None) -> None:
+        mode = mode or mount_of(path).journal_mode
+        if mode == "delete":
+            schema.leave_wal(path)
+        schema.migrate(path, mode)
         self.path = path
         self._now = now
         try:
             # Autocommit: each INSERT is a transaction of its own unless `append_all` opens one.
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # kept per connection, not in the file
-            self._presize_wal()
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S[mode])
+            (granted,) = self._db.execute(f"PRAGMA journal_mode={mode}").fetchone()
+            self.mode: JournalMode = "wal" if granted == "wal" else "delete"
+            self._db.execute(f"PRAGMA synchronous={SYNCHRONOUS[self.mode]}")  # kept per connection, not in the file
+            if self.mode == "wal":
+                self._presize_wal()
             last = self._db.execute(f"SELECT {COLUMNS} FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own messages may quote damaged text
             raise _cannot_write(path, error) from error
         self._seq: int = last[0] if last else 0
         self._hash: str = last[-1] if last else GENESIS
@@ -170,7 +182,7 @@ def _json_text(event: Event) -> str:
     return json.dumps(event.data(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _cannot_write(path: Path, error: sqlite3.Error) -> JournalError:
+def _cannot_write(path: Path, error: Exception) -> JournalError:
     return JournalError(
         f"The journal {path} cannot be written: {error}.",
         remedy=(

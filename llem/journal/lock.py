@@ -33,7 +33,7 @@ class StudyLock:
 
     Raises:
         JournalLockedError: Another session holds it.
-        StudyError: The lock file cannot be written.
+        StudyError: The lock file cannot be written, or its file system has no locks.
     """
 
     def __init__(self, path: Path, holder: LockHolder) -> None:
@@ -44,9 +44,17 @@ class StudyLock:
                 f"The study's lock {path} cannot be opened: {error.strerror}.",
                 remedy="Make the study folder writable, then try again.",
             ) from error
-        if not _acquired(self._fd):
+        try:
+            acquired = _acquired(self._fd)
+        except OSError as error:
             os.close(self._fd)
-            raise _locked_error(path)
+            raise StudyError(
+                f"The study's lock {path} cannot be taken: {error.strerror}. Its file system may have no locks.",
+                remedy="Put the study on a file system that has them (--output), or mount it with locking.",
+            ) from error
+        if not acquired:
+            os.close(self._fd)
+            raise locked_error(path)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, holder.model_dump_json().encode(), 0)
 
@@ -87,6 +95,8 @@ def is_locked(path: Path) -> bool:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:
+        return False
     else:
         return False
     finally:
@@ -101,7 +111,8 @@ def lock_holder(path: Path) -> LockHolder | None:
         return None
 
 
-def _locked_error(path: Path) -> JournalLockedError:
+def locked_error(path: Path) -> JournalLockedError:
+    """Return the error for a study that another session holds, with who that is."""
     holder = lock_holder(path)
     who = (
         f"process {holder.pid} on {holder.host}, since {holder.started_at}"

@@ -11,10 +11,14 @@ from llem.domain.errors import InputError, JournalError
 from llem.domain.row import COLUMNS, Row
 from llem.journal import schema
 
+LOGS = ("-wal", "-journal")
+"""What ends the name of a log beside the file, that belongs to it: written ahead, or to roll back."""
+ROWS_AT_ONCE = 1_000
+
 
 @contextmanager
 def open_reader(path: Path) -> Iterator["JournalReader"]:
-    """Open the journal at ``path`` for reading; several readers and one writer never wait for each other.
+    """Open the journal at ``path`` for reading; where it has a log, readers and the writer never wait for each other.
 
     A journal without a write-ahead log is read as it lies, also from a read-only folder. One with a log is
     read through it; where the folder forbids that, a copy is read.
@@ -54,6 +58,7 @@ class JournalReader:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
+        self._waited_for = connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         self.path = path
 
     def rows(self, after: int = 0, *, trial: str | None = None, kind: str | None = None) -> Iterator[Row]:
@@ -69,9 +74,19 @@ class JournalReader:
                 query += f" AND {column} = ?"
                 values.append(value)
         try:
-            yield from map(Row._make, self._db.execute(query + " ORDER BY seq", values))
+            if self._waited_for:
+                yield from self._in_parts(query, values)
+            else:
+                yield from map(Row._make, self._db.execute(query + " ORDER BY seq", values))
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _damaged(self.path, error) from error
+
+    def _in_parts(self, query: str, values: list[object]) -> Iterator[Row]:
+        """Yield the rows of a query without holding up a writer while they are used."""
+        query += f" ORDER BY seq LIMIT {ROWS_AT_ONCE}"
+        while part := list(map(Row._make, self._db.execute(query, values))):
+            yield from part
+            values = [part[-1].seq, *values[1:]]
 
     def integrity(self) -> list[str]:
         """Return what SQLite's own check finds wrong; nothing where the file is sound."""
@@ -84,14 +99,16 @@ class JournalReader:
 
 def _connect(path: Path, spare: Path) -> sqlite3.Connection:
     """Open read-only: as it lies without a log, through the log, or a copy where the folder allows neither."""
-    log = path.with_name(path.name + "-wal")
+    logs = [path.with_name(path.name + ending) for ending in LOGS]
     uri = path.absolute().as_uri()
+    # A file in the form for a log cannot be opened read-only without one; any other is locked while it is read.
+    as_it_lies = schema.in_wal_form(path) and not any(map(_holds_anything, logs))
     try:
-        return _opened(f"{uri}?{'mode=ro' if _holds_anything(log) else 'immutable=1'}")
+        return _opened(f"{uri}?{'immutable=1' if as_it_lies else 'mode=ro'}")
     except (sqlite3.Error, UnicodeDecodeError):
         copy = spare / path.name
         try:
-            for file in (path, log):
+            for file in (path, *logs):
                 if file.exists():
                     shutil.copyfile(file, copy.with_name(file.name))
             return _opened(copy.as_uri() + "?mode=rw")

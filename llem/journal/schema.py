@@ -4,14 +4,21 @@ import sqlite3
 from pathlib import Path
 
 from llem.domain.errors import EnvironmentNotFitError, JournalError
+from llem.journal.mounts import JournalMode
 
 APPLICATION_ID = int.from_bytes(b"llem", "big")
 SCHEMA_VERSION = 1
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+MAGIC = b"SQLite format 3\x00"
+HEADER_BYTES = 100
 
 
-def migrate(path: Path) -> None:
+def migrate(path: Path, mode: JournalMode) -> None:
     """Create the journal at ``path``, or bring an older one forward. A current one stays as it is.
+
+    Args:
+        path: ``journal.db``.
+        mode: How it is made durable while this writes.
 
     Raises:
         JournalError: A newer llem wrote it, or it is something else.
@@ -31,8 +38,8 @@ def migrate(path: Path) -> None:
 
     connection = sqlite3.connect(path)
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        connection.execute("PRAGMA synchronous=EXTRA")
         journal_migrations.apply(Database(connection))
     except sqlite3.Error as error:
         raise JournalError(
@@ -41,6 +48,46 @@ def migrate(path: Path) -> None:
         ) from error
     finally:
         connection.close()
+
+
+def leave_wal(path: Path, patience_s: float = 10) -> None:
+    """Fold a write-ahead log that the journal at ``path`` has into the file, and give up logging so.
+
+    Nothing is shared with other processes meanwhile, so this is safe where memory cannot be shared.
+
+    Args:
+        path: ``journal.db``; may be missing.
+        patience_s: How long others that have it open are waited for.
+
+    Raises:
+        JournalError: It is no journal of llem's, or too new, or somebody has it open.
+    """
+    if not in_wal_form(path):
+        return
+    _version_in_header(path)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=patience_s)
+    try:
+        connection.execute(
+            "PRAGMA locking_mode=EXCLUSIVE"
+        )  # before anything is read: the log's index is private then
+        connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"The journal {path} cannot be put into the mode that is safe on its file system: {error}.",
+            remedy="Close whatever reads it (datasette, sqlite3, `llem study log --follow`), then try again.",
+        ) from error
+    finally:
+        connection.close()
+
+
+def in_wal_form(path: Path) -> bool:
+    """Return whether the file at ``path`` says of itself that it goes with a write-ahead log."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError:
+        return False
+    return header[:16] == MAGIC and header[18:19] == b"\x02"
 
 
 def stored_version(path: Path) -> int:
@@ -53,7 +100,7 @@ def stored_version(path: Path) -> int:
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         return checked_version(connection, path)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return _version_in_header(path)
     finally:
         if connection is not None:
@@ -71,13 +118,13 @@ def _version_in_header(path: Path) -> int:
     """Read the form from the file's own header: what is left where SQLite will not open it."""
     try:
         with path.open("rb") as file:
-            header = file.read(100)
+            header = file.read(HEADER_BYTES)
     except OSError as error:
         raise JournalError(
             f"The journal {path} cannot be read: {error.strerror}.",
             remedy="Check the file and its permissions.",
         ) from error
-    if header[:16] != b"SQLite format 3\x00":
+    if header[:16] != MAGIC:
         raise JournalError(
             f"{path} is no SQLite database.",
             remedy="It is damaged or something else: restore it from a backup.",

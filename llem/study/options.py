@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from llem.domain.steadiness import STEADY_S
 from llem.domain.validity import RERUN_CODES
+from llem.journal.mounts import FindMount, mount_of
 from llem.study.checking import CheckSettings
 from llem.study.launcher import Launcher, LocalLauncher
 from llem.study.recorders import StartRecorder
@@ -21,6 +22,7 @@ class SessionOptions:
         rerun_codes: What may be gone next time: a trial that was spoiled by it runs again, up to the plan's limit.
         check: How the sensors are checked at the start; as the study's profile asks where left out.
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
+        find_mount: Says what file system the study lies on, which decides how its journal is made durable.
     """
 
     make_launcher: Callable[[str], Launcher] = LocalLauncher
@@ -28,6 +30,7 @@ class SessionOptions:
     rerun_codes: Collection[str] = RERUN_CODES
     check: CheckSettings | None = None
     steady_s: float = STEADY_S
+    find_mount: FindMount = mount_of
 
 
 USUAL = SessionOptions()

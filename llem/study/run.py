@@ -48,7 +48,8 @@ def start_study(
     require_linux()
     folder = create_study_dir(output_dir, plan.study.study_name, now())
     keep_study_files(folder, plan.sources)
-    with StudyLock(folder.lock, _holder()), Journal(folder.journal) as journal:
+    mode = options.find_mount(folder.root).journal_mode
+    with StudyLock(folder.lock, _holder()), Journal(folder.journal, mode=mode) as journal:
         fold = ManifestFold().apply_all(journal.append_all([plan.study, *plan.experiments]))
         session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
         return _run(session, journal)
@@ -88,7 +89,7 @@ def resume_study(
     with StudyLock(folder.lock, _holder()):
         # Compared by a reader, so that a study for which the file is refused is not touched, not even opened.
         extension = revision and _compared(folder, revision)
-        with Journal(folder.journal) as journal:
+        with Journal(folder.journal, mode=options.find_mount(root).journal_mode) as journal:
             for part in (folder.results, folder.samples, folder.logs):
                 part.mkdir(exist_ok=True)
             fold = _sound_fold(folder, journal)

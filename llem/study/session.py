@@ -173,10 +173,22 @@ class Session:
         deadline = None if limit_s is None else time.monotonic() + limit_s
         report = recorders.open()
         host = host_facts()
+        file_system = self._options.find_mount(self._folder.root).fs_type
         event = SessionStarted(
-            command=self._command, llem_version=__version__, pid=os.getpid(), host=host, sensors=report
+            command=self._command,
+            llem_version=__version__,
+            pid=os.getpid(),
+            host=host,
+            sensors=report,
+            file_system=file_system,
+            journal_mode=self._journal.mode,
         )
         self.append(event)
+        if event.journal_mode == "delete":
+            self._observer.warn(
+                f"the study lies on {file_system}, where a write-ahead log is not safe: the journal goes without "
+                "one, so an event takes longer and readers wait for the writer"
+            )
         drift = host_drift(self._last_host, host) if self._last_host else []
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")

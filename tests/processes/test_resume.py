@@ -242,6 +242,22 @@ def test_a_finished_study_is_sealed_so_that_one_file_is_the_whole_journal(lab: A
     assert status["status"] == "completed"
 
 
+def test_on_a_network_file_system_the_journal_goes_without_a_log_and_the_session_says_so_once(lab: Any) -> None:
+    on_nfs = {"LLEM_ACTING_FILE_SYSTEM": "nfs4"}
+    session, study = lab.start(lab.write(["ok", "first:hang"]), env=on_nfs)
+    study.wait_for("phase_entered", phase="measure", count=2)
+    assert not study.journal.with_name("journal.db-wal").exists()
+    session.signal(signal.SIGKILL)
+    session.wait()
+    resumed = lab.resume(study, env=on_nfs)
+    for words in (session.err, resumed.err):
+        assert words.count("the study lies on nfs4, where a write-ahead log is not safe") == 1
+    told = [(e["data"]["file_system"], e["data"]["journal_mode"]) for e in study.events("session_started")]
+    assert told == [("nfs4", "delete")] * 2
+    assert study.completions() == dict.fromkeys(study.trials(), 1)
+    assert study.findings() == []
+
+
 def test_a_recorder_that_is_killed_costs_its_trial_the_energy_and_nothing_more(lab: Any, until: Any) -> None:
     study_file = lab.write(["ok", "ok_too"], model={"window_s": 1.0}, measurement=MEASUREMENT)
     session, study = lab.start(study_file, env=METER)

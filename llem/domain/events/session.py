@@ -21,6 +21,8 @@ class SessionStarted(Event):
         pid: Process id of the parent.
         host: The machine.
         sensors: What can be measured here, and why the rest cannot.
+        file_system: What type of file system the study's folder lies on, as the kernel names it; None where unknown.
+        journal_mode: How the journal is made durable: ``wal``, or ``delete`` where a write-ahead log is not safe.
     """
 
     kind: Literal["session_started"] = "session_started"
@@ -30,6 +32,8 @@ class SessionStarted(Event):
     pid: int
     host: Host
     sensors: SensorReport
+    file_system: str | None = None
+    journal_mode: Literal["wal", "delete"] = "wal"
 
 
 class SensorsChecked(Event):

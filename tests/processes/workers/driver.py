@@ -13,6 +13,7 @@ from llem.cli.closing import close_session
 from llem.cli.run import SessionView, warn
 from llem.domain.errors import LlemError
 from llem.domain.steadiness import STEADY_S
+from llem.journal.mounts import Mount, mount_of
 from llem.study.checking import CheckSettings
 from llem.study.extend import Revision
 from llem.study.launcher import LocalLauncher
@@ -56,6 +57,12 @@ def steady_s() -> float:
     return float(os.environ.get("LLEM_STEADY_S", STEADY_S))
 
 
+def find_mount(path: Path) -> Mount:
+    """Return what the study lies on; LLEM_ACTING_FILE_SYSTEM is another type of file system."""
+    mount = mount_of(path)
+    return mount._replace(fs_type=os.environ.get("LLEM_ACTING_FILE_SYSTEM", mount.fs_type))
+
+
 def revision_of(flags: Sequence[str]) -> Revision | None:
     studies = [flag.partition("=")[2] for flag in flags if flag.startswith("--study=")]
     settings = [flag.partition("=")[2] for flag in flags if flag.startswith("--set=")]
@@ -71,6 +78,7 @@ def main(arguments: list[str]) -> int:
         rerun_codes=rerun_codes(),
         check=check_settings(),
         steady_s=steady_s(),
+        find_mount=find_mount,
     )
     view = SessionView(as_json="--json" in flags)
     if command == "run":
