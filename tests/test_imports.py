@@ -1,16 +1,20 @@
 """What a process loads, seen in a process of its own."""
 
+import gzip
 import importlib
 import json
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import llem
 
 HEAVY = {"torch", "transformers", "pynvml", "codecarbon", "zeus", "pandas", "numpy"}
+WORK = {"pydantic", "pydantic_core", "yaml", "sqlite3", "sqlite_utils", "asyncio", "email", "tempfile"}
+SLOW_STANDARD_LIBRARY = {"asyncio", "difflib", "email", "gzip", "shutil", "subprocess", "tempfile"}
 # Modules that only a worker or the recorder imports, by the name under which they are started.
 NOT_THE_PARENTS = ("llem.engines.transformers_", "llem.worker.__main__", "llem.recorder.__main__", "llem.__main__")
 
@@ -46,11 +50,49 @@ def test_reading_rows_takes_the_standard_library_alone():
     assert loaded_by("import llem.journal.reader") - loaded_by("pass") - sys.stdlib_module_names == {"llem"}
 
 
-def test_help_loads_nothing_heavy_and_not_even_pydantic():
-    code = "from llem.cli import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass"
-    loaded = loaded_by(code)
+def loaded_by_typing(*arguments):
+    return loaded_by(f"from llem.cli import app\ntry:\n    app({list(arguments)!r})\nexcept SystemExit:\n    pass")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["nonsense"],
+        ["study", "--help"],
+        ["study", "run", "--help"],
+        ["study", "log", "--help"],
+        ["study", "nonsense"],
+        ["study", "run", "--nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_explains_loads_the_parser_and_no_work(arguments):
+    loaded = loaded_by_typing(*arguments)
     assert "cyclopts" in loaded
-    assert not (HEAVY | {"pydantic", "sqlite_utils"}) & loaded
+    assert not (HEAVY | WORK) & loaded
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return the folder of a study of an older form, with its journal."""
+    folder = tmp_path_factory.mktemp("study")
+    kept = Path(__file__).parent / "journals" / "form1" / "journal.db.gz"
+    (folder / "journal.db").write_bytes(gzip.decompress(kept.read_bytes()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--json"], ["--follow"], ["--trial", "1060d628_c2"], ["--kind", "phase_entered"]],
+    ids=" ".join,
+)
+def test_a_log_loads_the_parser_and_a_little_of_the_standard_library(folder, options):
+    loaded = loaded_by_typing("study", "log", str(folder), *options)
+    assert loaded - loaded_by("import cyclopts") - sys.stdlib_module_names == {"llem"}
+    assert "sqlite3" in loaded
+    assert not SLOW_STANDARD_LIBRARY & loaded
 
 
 def test_the_parents_process_loads_nothing_heavy():

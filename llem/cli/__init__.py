@@ -22,7 +22,7 @@ def _group(name: str, words: Help) -> App:
 app = _group("llem", help.LLEM)
 study = _group("study", help.STUDY)
 app.command(study)
-# Named, not imported: a command's module is loaded when the command is used.
+# Named, not imported: what a group's help says of its commands stands in ``help``.
 for group, command, words in (
     (study, "plan", help.PLAN),
     (study, "run", help.RUN),
@@ -34,8 +34,7 @@ for group, command, words in (
     (app, "init", help.INIT),
     (app, "schema", help.SCHEMA),
 ):
-    path = f"llem.cli.{command}:{command}"
-    group.command(path, name=command, help=words.text, help_epilogue=words.epilogue)
+    group.command(f"llem.cli.commands:{command}", name=command, help=words.text, help_epilogue=words.epilogue)
 
 
 def main() -> None:
@@ -50,7 +49,7 @@ def main() -> None:
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where it can be told, and not when Python exits
     except LlemError as error:
-        from llem.cli.words import printable
+        from llem.cli.text import printable
 
         # Line by line: what a file or a worker wrote into the message must not act on a terminal.
         print("\n".join(printable(line, MOST_OF_A_LINE) for line in f"error: {error}".splitlines()), file=sys.stderr)

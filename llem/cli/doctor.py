@@ -1,22 +1,19 @@
 """``llem doctor``."""
 
-import json as jsonlib
+import json
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from llem.cli.doctorview import CheckProgress, Examined, show
 from llem.domain.checked import capabilities
 from llem.domain.errors import SensorError
+from llem.domain.names import SAMPLES_ENDING
 from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
 from llem.sensors import automatic_sensors
-from llem.sensors.samples import ENDING
 from llem.study.checking import CheckSettings, check_now
 from llem.study.host import host_facts, require_linux
 from llem.study.recording import RecorderClient
@@ -24,32 +21,22 @@ from llem.study.signals import EndingSignals, SessionInterrupted
 from llem.study.spoilers import spoilers
 
 
-def doctor(
-    *,
-    quick: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Show what can be measured on this machine and how well, and what would mend the rest.
+def examine(*, quick: bool, as_json: bool) -> int:
+    """Print what can be measured here and return the exit code.
 
-    Reads the sensors for some seconds, idle and with the GPUs at work, and compares them with each other.
-
-    Parameters
-    ----------
-    quick
-        Ask the sensors what they are, and do not check them.
-    json
-        Print the report as JSON on stdout.
+    Raises:
+        EnvironmentNotFitError: This is no Linux.
     """
     require_linux()
     try:
         found = _examined(quick=quick)
     except SessionInterrupted as stop:
         return stop.exit_code
-    if json:
-        print(jsonlib.dumps(_tree(found)))
+    if as_json:
+        print(json.dumps(_tree(found)))
     else:
         show(found)
-    if not found.capabilities and not json:
+    if not found.capabilities and not as_json:
         print(
             "No energy can be measured here: figures will be modelled (~) or null. Time, tokens and memory are "
             "measured all the same.",
@@ -92,7 +79,7 @@ def _checked(
     """Return what a check found, or why there was none."""
     try:
         with CheckProgress() as progress:
-            samples, log = spare / f"check{ENDING}", spare / "load.log"
+            samples, log = spare / f"check{SAMPLES_ENDING}", spare / "load.log"
             event = check_now(recorder, report, samples, log, signals, progress, CheckSettings())
     except SensorError as error:
         return None, error.message

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llem.cli.console import table_console
+from llem.cli.eventtext import counter_text
 from llem.cli.observers import checking_text
-from llem.cli.words import counter_text, duration_text, printable, quantity_text
+from llem.cli.text import duration_text, printable, quantity_text
 from llem.domain.checked import Capability
 from llem.domain.host import Host
 from llem.domain.sensing import Channel, SensorReport
@@ -120,7 +121,7 @@ def _show_check(console: Console, found: Examined) -> None:
         rows = [_check_row(channel, units.get(channel.channel, ""), agreements) for channel in check.channels]
         console.print(_table(("channel", "updated every", "resolution", "call (p95)", "beside the counter"), rows))
         for device in check.devices:
-            console.print(Text(printable(f"{device.counter}: {counter_text(device)} ({device.why})")))
+            console.print(Text(printable(f"{device.counter}: {counter_text(device.counter_is_sum)} ({device.why})")))
     for capability in found.capabilities:
         console.print(Text(printable(_capability_text(capability))))
 

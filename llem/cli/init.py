@@ -3,39 +3,20 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from llem.cli.words import printable
+from llem.cli.text import printable
 from llem.domain.errors import InputError
-from llem.domain.spec import ExperimentConfig
 from llem.engines import ENGINES
 from llem.study.starter import starter_study
 
-DEFAULT_ENGINE: str = ExperimentConfig.model_fields["engine"].default
 STDOUT = Path("-")
 
 
-def init(
-    path: Annotated[Path, Parameter(allow_leading_hyphen=True)] = Path("study.yaml"),
-    *,
-    engine: str = DEFAULT_ENGINE,
-    model: str | None = None,
-    force: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Write a commented study to start from.
+def write_starter(path: Path, *, engine: str, model: str | None, force: bool) -> None:
+    """Write a study to start from into ``path``, or on stdout.
 
-    Parameters
-    ----------
-    path
-        The file to write; - for stdout.
-    engine
-        The engine that measures.
-    model
-        A local folder, as seen from the file, or a hub id; a small model with random weights where left out.
-    force
-        Overwrite the file if it exists.
+    Raises:
+        InputError: There is no such engine, or the file cannot be written.
     """
     if engine not in ENGINES:
         raise InputError(f"There is no engine {engine!r}.", remedy=f"Choose one of {', '.join(ENGINES)}.")
@@ -44,10 +25,9 @@ def init(
     text = starter_study(path, engine=engine, model=model)
     if path == STDOUT:
         print(text, end="")
-        return 0
+        return
     _write(path, text, force=force)
     print(printable(f"{path} is written. Next: llem study plan {shlex.quote(str(path))}"), file=sys.stderr)
-    return 0
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:

@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from llem.cli.eventtext import baseline_text, row_json
 from llem.cli.screen import silence_broken_streams
-from llem.cli.words import baseline_text, duration_text, headline_text, printable, row_json
-from llem.domain.decoding import typed_event
-from llem.domain.events import BaselineMeasured
+from llem.cli.text import duration_text, printable
+from llem.cli.words import headline_text
 from llem.domain.identity import summary_text
 from llem.domain.messages import ProgressMessage
 from llem.domain.result import Headline
@@ -320,8 +320,7 @@ def measuring_text(why: str, left_s: float) -> str:
 
 def baseline_line(row: Row) -> str:
     """Return what a baseline found."""
-    event = typed_event(row)
-    return f"baseline, {printable(baseline_text(event))}" if isinstance(event, BaselineMeasured) else ""
+    return f"baseline, {printable(baseline_text(row.payload()))}"
 
 
 def _trial_name(state: TrialState) -> str:

@@ -1,59 +1,18 @@
-"""What ``plan``, ``run`` and ``resume --study`` share: options into a plan, and the question before a large one."""
+"""What ``plan``, ``run`` and ``resume --study`` share: a file into a plan, and the question before a large one."""
 
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter, Token
-
-from llem.cli.words import duration_text, printable
+from llem.cli.text import duration_text, printable
 from llem.domain.errors import InputError
-from llem.domain.spec import OrderKind, ProfileName
 from llem.study.estimate import Estimate
 from llem.study.load import ManyTrialsError, load_study
 from llem.study.plan import StudyPlan, plan_study
 
 ASK_TRIALS = 1_000
 ASK_DURATION_S = 8 * 3600
-
-Settings = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
-
-
-def _whole(kind: object, tokens: Sequence[Token]) -> int:
-    return int(tokens[0].value)  # not rounded, as 2.5 would be without this
-
-
-Cycles = Annotated[int | None, Parameter(converter=_whole)]
-Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Changes:
-    """What the command line changes of a study file.
-
-    Attributes:
-        set_: dotted.key=value, the value in YAML; overrules the file and its sweep. Can be given several times.
-        cycles: How often each experiment runs.
-        order: In which order trials run.
-        profile: Defaults of method and repetition.
-    """
-
-    set_: Settings = None
-    cycles: Cycles = None
-    order: OrderKind | None = None
-    profile: ProfileName | None = None
-
-    def settings(self) -> list[str]:
-        """Return all of it as ``dotted.key=value``; an option with a name of its own comes last, and so wins."""
-        named = {"cycles": self.cycles, "order": self.order, "profile": self.profile}
-        return [*(self.set_ or []), *(f"{key}={value}" for key, value in named.items() if value is not None)]
-
-
-NO_CHANGES = Changes()
 
 
 def make_plan(study: Path, settings: Sequence[str], *, yes: bool) -> StudyPlan:

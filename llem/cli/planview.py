@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from llem.cli.console import table_console
-from llem.cli.words import counted, duration_text, energy_text, printable
+from llem.cli.text import counted, duration_text, printable
+from llem.cli.words import energy_text
 from llem.domain.events.base import ROUTING
 from llem.domain.identity import summary_text
 from llem.domain.order import in_cycles

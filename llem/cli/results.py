@@ -9,14 +9,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from llem.cli.text import counted, printable
 from llem.cli.words import (
     LEGEND,
     carbon_text,
     comparison_text,
-    counted,
     declared_text,
     interval_text,
-    printable,
     stated_text,
 )
 from llem.domain.identity import summary_text

@@ -1,61 +1,36 @@
 """``llem study run``."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from llem.cli.closing import close_session
 from llem.cli.observers import StudyObserver, choose_display
-from llem.cli.planning import NO_CHANGES, Changes, Yes, agree_to_run, make_plan
-from llem.cli.words import counted, printable
+from llem.cli.planning import agree_to_run, make_plan
+from llem.cli.text import counted, printable
 from llem.projections.manifest import ManifestFold
 from llem.study.estimate import estimate
 from llem.study.folder import StudyFolder
 from llem.study.plan import StudyPlan
 from llem.study.run import start_study
 
-STUDIES = Path("studies")
 MOST_REASONS = 10
 
 
-def run(
-    study: Path,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = STUDIES,
-    changes: Changes = NO_CHANGES,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
-    yes: Yes = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Measure every experiment of a study, each in its own worker process.
+def run_study(study: Path, settings: Sequence[str], output: Path, *, yes: bool, as_json: bool) -> int:
+    """Plan a study file, run it, show how it ended and return the exit code.
 
-    Parameters
-    ----------
-    study
-        The study file (YAML).
-    output
-        Folder in which the study's own folder is created.
-    dry_run
-        Show the plan and run nothing, as `llem study plan` does.
-    yes
-        Do not ask before a large or long study.
-    json
-        Print every event as a JSON line on stdout, then a closing line; words go to stderr.
+    Raises:
+        InputError: The study cannot be used, or somebody does not want it.
+        EnvironmentNotFitError: The machine is not fit for it.
     """
-    plan = make_plan(study, changes.settings(), yes=yes)
-    if dry_run:
-        from llem.cli.plan import present
-
-        present(plan, [], output, as_json=json, every_value=False)
-        return 0
+    plan = make_plan(study, settings, yes=yes)
     tell_left_out(plan)
     if not yes:
         agree_to_run(plan, estimate(plan))
-    view = SessionView(as_json=json)
+    view = SessionView(as_json=as_json)
     ending = start_study(plan, output, view.observe)
-    return close_session(ending, view.fold, view.root, as_json=json)
+    return close_session(ending, view.fold, view.root, as_json=as_json)
 
 
 def tell_left_out(plan: StudyPlan) -> None:

@@ -1,18 +1,17 @@
 """``llem study status``."""
 
-import json as jsonlib
+import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.text import Text
 
 from llem.cli.console import table_console
 from llem.cli.reading import read_fold
 from llem.cli.results import print_results
-from llem.cli.words import counted, invalid_text, next_step, printable
+from llem.cli.text import counted, printable
+from llem.cli.words import invalid_text, next_step
 from llem.domain.events.session import SessionEnd
 from llem.domain.manifest import StudyManifest
 from llem.domain.study_result import StudyResult
@@ -26,15 +25,12 @@ from llem.study.folder import StudyFolder
 SHOWN_FAILURES = 10
 
 
-def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Show where a study stands, from its journal alone; also while it runs.
+def show_status(folder: Path, *, as_json: bool) -> None:
+    """Print where a study stands, and export again what is behind.
 
-    Parameters
-    ----------
-    folder
-        The study's folder.
-    json
-        Print the manifest, whether a session runs it now, and what was found so far, as JSON on stdout.
+    Raises:
+        InputError: The folder is no study.
+        JournalError: The journal cannot be read, or holds no plan.
     """
     view = read_fold(folder)
     manifest, result = view.fold.manifest(), study_result(view.fold)
@@ -42,14 +38,14 @@ def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = Fals
         raise no_plan(folder)
     if not view.alive:
         _mend_exports(StudyFolder(folder), view.fold)
-    if json:
+    if as_json:
         more = {
             "session_alive": view.alive,
             "grid_points_skipped": dict(_left_out(view.fold)),
             "results": result.model_dump(mode="json"),
         }
-        print(jsonlib.dumps({**manifest.model_dump(mode="json"), **more}))
-        return 0
+        print(json.dumps({**manifest.model_dump(mode="json"), **more}))
+        return
     _show(manifest, result, view.fold)
     if view.alive:
         print(f"A session runs it now. Watch it: llem study log {folder} --follow", file=sys.stderr)
@@ -59,7 +55,6 @@ def status(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = Fals
         if invalid is not None:
             print(invalid, file=sys.stderr)
         print(next_step(reason, view.fold, folder), file=sys.stderr)
-    return 0
 
 
 def _show(manifest: StudyManifest, result: StudyResult, fold: ManifestFold) -> None:

@@ -1,40 +1,33 @@
 """``llem study verify``."""
 
-import json as jsonlib
+import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from llem.cli.words import counted, printable
+from llem.cli.text import counted, printable
 from llem.study.folder import StudyFolder
-from llem.study.verify import Verification
-from llem.study.verify import verify as verified
+from llem.study.verify import Verification, verify
 
 PATIENCE_S = 1.0
 MOST_OF_A_LINE = 1_000
 CLEAR_LINE = "\r\x1b[K"
 
 
-def verify(folder: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Audit a study and recompute its figures; also while it runs, and from a read-only copy.
+def show_verification(folder: Path, *, as_json: bool) -> int:
+    """Print what a verification of a study found and return the exit code.
 
-    Parameters
-    ----------
-    folder
-        The study's folder.
-    json
-        Print one JSON object on stdout.
+    Raises:
+        InputError: The folder is no study.
+        JournalError: The journal cannot be read at all.
     """
     progress = _Progress()
     try:
-        found = verified(StudyFolder(folder), progress.show)
+        found = verify(StudyFolder(folder), progress.show)
     finally:
         progress.close()
-    if json:
-        print(jsonlib.dumps(found.model_dump(mode="json")))
+    if as_json:
+        print(json.dumps(found.model_dump(mode="json")))
     else:
         _show(found)
     if found.findings:

@@ -1,18 +1,16 @@
 """Figures and outcomes in words, the same in every command."""
 
-import json
 import math
 import shlex
 from collections import Counter
 from pathlib import Path
 
+from llem.cli.text import counted, printable, si_prefix
 from llem.domain.carbon import CarbonFactor, Emissions
 from llem.domain.comparisons import Comparison
-from llem.domain.events.session import BaselineMeasured, SessionEnd
+from llem.domain.events.session import SessionEnd
 from llem.domain.result import Headline
-from llem.domain.row import Row
 from llem.domain.sensing import Provenance
-from llem.domain.sensor_check import DeviceCheck
 from llem.domain.statistics import EnergyMean, MeanWithInterval
 from llem.projections.manifest import ManifestFold, runs_again
 
@@ -21,13 +19,6 @@ LEGEND = (
     f"{MODELLED_MARK} modelled, not measured. ± is the 95 % interval over cycles (Student's t); "
     "null is unknown, with its reason."
 )
-_SCALES = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
-
-
-def printable(text: str, limit: int = 500) -> str:
-    """Return ``text`` without control characters, so that nothing from a worker can act on a terminal."""
-    clean = "".join(char if char.isprintable() else " " for char in text)
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def energy_text(value_j: float, provenance: Provenance) -> str:
@@ -35,16 +26,9 @@ def energy_text(value_j: float, provenance: Provenance) -> str:
     return _three_digits(value_j, "J", provenance)
 
 
-def quantity_text(value: float, unit: str) -> str:
-    """Return a quantity with a prefix that suits it: ``100 ms``, ``1 mJ``."""
-    rounded = float(f"{value:.3g}")
-    factor, prefix = _scale(rounded)
-    return f"{rounded / factor:.3g} {prefix}{unit}"
-
-
 def interval_text(value: MeanWithInterval, unit: str = "", provenance: Provenance = "counter") -> str:
     """Return ``mean ± half width`` with matching digits: two digits of the half width set the rest."""
-    factor, prefix = _scale(value.mean) if unit else (1.0, "")
+    factor, prefix = si_prefix(value.mean) if unit else (1.0, "")
     mean = value.mean / factor
     ending = f" {prefix}{unit}" if unit else ""
     if value.half_width is None:
@@ -62,7 +46,7 @@ def stated_text(energy: EnergyMean, per: str, provenance: Provenance) -> str:
         per: The unit of work, such as ``token``.
         provenance: Where the energy comes from.
     """
-    factor, prefix = _scale(energy.mean)
+    factor, prefix = si_prefix(energy.mean)
     mean, unit = energy.mean / factor, f"{prefix}J/{per}"
     scale = "" if energy.u_scale is None else f"; scale ± {_two_digits(energy.u_scale / factor)} (board)"
     if energy.half_width is None:
@@ -102,17 +86,13 @@ def _decimals(half_width: float) -> int:
 
 
 def _three_digits(value: float, unit: str, provenance: Provenance) -> str:
-    factor, prefix = _scale(value)
+    factor, prefix = si_prefix(value)
     digits = f"{value / factor:#.3g}".rstrip(".")
     return f"{_mark(provenance)}{digits} {prefix}{unit}"
 
 
 def _two_digits(value: float) -> str:
     return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
-
-
-def _scale(value: float) -> tuple[float, str]:
-    return next(((factor, prefix) for factor, prefix in _SCALES if abs(value) >= factor), (1.0, ""))
 
 
 def _mark(provenance: Provenance) -> str:
@@ -125,39 +105,6 @@ def headline_text(headline: Headline) -> str:
     energy = "energy unknown" if per_token is None else f"{energy_text(per_token, headline.provenance)}/token"
     invalid = f"  INVALID: {', '.join(headline.invalid)}" if headline.invalid else ""
     return f"{energy}  {headline.output_tokens_per_s:,.1f} tokens/s{invalid}"
-
-
-def baseline_text(baseline: BaselineMeasured) -> str:
-    """Return what a baseline found: ``first: nvml/0 22.4 ± 0.3 W``."""
-    powers = [
-        f"{power.channel} unknown ({power.reason})"
-        if power.power_w is None
-        else f"{power.channel} {power.power_w:.4g}{'' if power.u_w is None else f' ± {power.u_w:.2g}'} W"
-        for power in baseline.powers
-    ]
-    return f"{baseline.why}: {', '.join(powers) or 'no channel measures energy'}"
-
-
-def counter_text(found: DeviceCheck) -> str:
-    """Return what a device's energy counter was found to be."""
-    return {True: "a sum of readings", False: "a true integral", None: "sum or integral unknown"}[
-        found.counter_is_sum
-    ]
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration as people say it: ``48 s``, ``3:05 min``, ``2:03:40 h``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 trial``, ``2 trials``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
@@ -186,10 +133,3 @@ def invalid_text(fold: ManifestFold) -> str | None:
     told = ", ".join(f"{printable(code, 60)} {number} ×" for code, number in codes.items())
     verb = "is" if len(invalid) == 1 else "are"
     return f"{len(invalid)} of {counted(len(fold.trials), 'trial')} {verb} invalid and in no mean: {told}"
-
-
-def row_json(row: Row) -> str:
-    """Return an event as one JSON line, its data unfolded."""
-    columns = row._asdict()
-    columns["data"] = row.stored()
-    return json.dumps(columns)

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from llem.domain.spec import OrderKind
+from llem.domain.names import OrderKind
 
 
 def trial_order(n_experiments: int, cycles: int, kind: OrderKind, seed: int) -> list[int]:

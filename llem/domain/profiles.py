@@ -1,6 +1,6 @@
 """Profiles: defaults of method and repetition that belong together."""
 
-from llem.domain.spec import ProfileName
+from llem.domain.names import ProfileName
 from llem.domain.sweep import Tree
 
 PROFILES: dict[ProfileName, Tree] = {

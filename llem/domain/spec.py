@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from llem.domain.model import Value
+from llem.domain.names import DEFAULT_ENGINE, OrderKind, ProfileName
 
 DType = Literal["auto", "float32", "float16", "bfloat16"]
-OrderKind = Literal["blocks", "sequential", "interleave", "reverse", "shuffle", "latin_square"]
-ProfileName = Literal["quick", "standard", "publish"]
 
 # Strict, so that `yes` or "4" is told as a mistake and not taken for a number.
 Integer = Annotated[int, Field(strict=True)]
@@ -164,7 +163,7 @@ class ExperimentConfig(Value):
     """
 
     model: ModelConfig | Annotated[str, Field(min_length=1)]
-    engine: str = "transformers"
+    engine: str = DEFAULT_ENGINE
     dtype: DType = "auto"
     batch_size: Count = 1
     prompts: Prompts = SyntheticPrompts()

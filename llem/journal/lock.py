@@ -4,15 +4,16 @@ import fcntl
 import json
 import os
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from llem.domain.errors import JournalLockedError, StudyError
-from llem.domain.model import Value
 
 
-class LockHolder(Value):
+@dataclass(frozen=True)
+class LockHolder:
     """Who holds a study's lock: enough to find the process, and to know a stale record."""
 
     pid: int
@@ -56,7 +57,7 @@ class StudyLock:
             os.close(self._fd)
             raise locked_error(path)
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, holder.model_dump_json().encode(), 0)
+        os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock. Closing the descriptor is what releases it."""
@@ -106,8 +107,8 @@ def is_locked(path: Path) -> bool:
 def lock_holder(path: Path) -> LockHolder | None:
     """Return who wrote the lock file last; None where that cannot be read."""
     try:
-        return LockHolder.model_validate(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
+        return LockHolder(**json.loads(path.read_bytes()))
+    except (OSError, TypeError, ValueError):
         return None
 
 

@@ -1,10 +1,8 @@
 """Reading a journal, whoever else reads or writes it, from writable and read-only folders alike."""
 
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
@@ -32,8 +30,8 @@ def open_reader(path: Path) -> Iterator["JournalReader"]:
             f"{path.parent} is no study: it holds no {path.name}.",
             remedy="Give the folder that `llem study run` made; it is named {name}_{time}.",
         )
-    with tempfile.TemporaryDirectory(prefix="llem-") as spare:
-        connection = _connect(path, Path(spare))
+    with ExitStack() as spare:
+        connection = _connect(path, spare)
         try:
             if not schema.checked_version(connection, path):
                 raise no_plan(path.parent)
@@ -97,7 +95,7 @@ class JournalReader:
         return [] if found == ["ok"] else found
 
 
-def _connect(path: Path, spare: Path) -> sqlite3.Connection:
+def _connect(path: Path, spare: ExitStack) -> sqlite3.Connection:
     """Open read-only: as it lies without a log, through the log, or a copy where the folder allows neither."""
     logs = [path.with_name(path.name + ending) for ending in LOGS]
     uri = path.absolute().as_uri()
@@ -106,14 +104,23 @@ def _connect(path: Path, spare: Path) -> sqlite3.Connection:
     try:
         return _opened(f"{uri}?{'immutable=1' if as_it_lies else 'mode=ro'}")
     except (sqlite3.Error, UnicodeDecodeError):
-        copy = spare / path.name
         try:
-            for file in (path, *logs):
-                if file.exists():
-                    shutil.copyfile(file, copy.with_name(file.name))
-            return _opened(copy.as_uri() + "?mode=rw")
+            return _opened(_copy([path, *logs], spare).as_uri() + "?mode=rw")
         except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
             raise _damaged(path, error) from error
+
+
+def _copy(files: list[Path], spare: ExitStack) -> Path:
+    """Copy the first file, and the others where they exist, into a folder that ``spare`` takes away."""
+    # Here, not at the top: they take as long as all else that reading needs, and a copy is hardly ever made.
+    import shutil
+    import tempfile
+
+    folder = Path(spare.enter_context(tempfile.TemporaryDirectory(prefix="llem-")))
+    for file in files:
+        if file.exists():
+            shutil.copyfile(file, folder / file.name)
+    return folder / files[0].name
 
 
 def _holds_anything(log: Path) -> bool:

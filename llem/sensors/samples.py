@@ -24,7 +24,6 @@ from llem.sensors.columns import Table, rows
 FORMAT = "llem-samples-2"
 BY_READING = "llem-samples-1"
 """What earlier versions wrote: a line is [channel number, before_ns, after_ns, value], the reason behind a null."""
-ENDING = ".json.gz"
 PART = ".part"
 ROWS_IN_A_BLOCK = 512
 

@@ -9,12 +9,12 @@ from typing import Protocol
 from llem.domain.errors import SensorError
 from llem.domain.events import SensorsChecked
 from llem.domain.loading import Load
+from llem.domain.names import SAMPLES_ENDING, ProfileName
 from llem.domain.recording import Stopped
 from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.sensor_checking import check_sensors
-from llem.domain.spec import ProfileName
-from llem.sensors.samples import ENDING, PART, Samples, read_samples
+from llem.sensors.samples import PART, Samples, read_samples
 from llem.study.folder import StudyFolder
 from llem.study.loading import LOAD_COMMAND, TICK_S, put_under_load
 from llem.study.signals import EndingSignals
@@ -151,7 +151,7 @@ def check_at_start(
     Raises:
         SessionInterrupted: An ending signal came.
     """
-    samples = folder.samples / f"check_s{session}{ENDING}"
+    samples = folder.samples / f"check_s{session}{SAMPLES_ENDING}"
     try:
         event = check_now(recorder, report, samples, folder.logs / "load.log", signals, watcher, settings)
     except (SensorError, ArithmeticError, ValueError) as error:  # the last two: readings beyond arithmetic

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from llem.domain.errors import StudyError
+from llem.domain.names import SAMPLES_ENDING
 from llem.journal.durable import sync_folder, write_durably
-from llem.sensors.samples import ENDING
 
 PARTS = ("results", "samples", "logs")
 
@@ -55,7 +55,7 @@ class StudyFolder:
 
     def samples_of(self, stem: str) -> Path:
         """Return the file of raw edges that is called ``stem``, without its ending."""
-        return self.samples / f"{stem}{ENDING}"
+        return self.samples / f"{stem}{SAMPLES_ENDING}"
 
     @property
     def logs(self) -> Path:

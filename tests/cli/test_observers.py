@@ -3,9 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from llem.cli.log import gap_text
 from llem.cli.observers import LiveDisplay, PlainDisplay, idle_text
-from llem.domain.events import GapWaited
 from llem.domain.spec import CoolDown
 from llem.study.gaps import Idle
 
@@ -42,18 +40,3 @@ def test_a_live_display_counts_a_gap_down():
     shown = screen.getvalue()
     assert "now 52 °C, at most 3:20 min" in shown
     assert "now 46 °C, at most 3:20 min" in shown
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"planned": 90.0}, "between cycles: 1:30 min"),
-        ({"planned": COOL, "temperature_c": 44.0}, "between cycles: 1:30 min, at 44 °C, asked for 45 °C"),
-        (
-            {"planned": COOL, "reason": "The recorder died."},
-            "between cycles: 1:30 min, temperature unknown, asked for 45 °C (The recorder died.)",
-        ),
-    ],
-)
-def test_a_log_says_what_a_gap_was(fields, text):
-    assert gap_text(GapWaited(trial="a_c2", between="cycles", waited_s=90.2, **fields)) == text

@@ -2,7 +2,8 @@
 
 import os
 
-from llem.cli.planning import Changes, free_bytes
+from llem.cli.commands import Changes
+from llem.cli.planning import free_bytes
 
 
 def test_options_with_a_name_of_their_own_come_after_the_settings_and_so_win():

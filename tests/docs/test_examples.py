@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from llem.cli.planning import Changes
+from llem.cli.commands import Changes
 from llem.domain.errors import InputError, StudyFileError
 from llem.domain.identity import summary_text
 from llem.domain.spec import CYCLE_AFTER_CYCLE

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,10 +12,10 @@ from llem.journal.lock import LockHolder, StudyLock, is_locked, lock_holder
 
 HOLDER = LockHolder(pid=4242, host="box", boot_id="boot", started_at="2026-01-02T03:04:05Z")
 HOLD = (
-    "import sys, time\n"
+    "import json, sys, time\n"
     "from pathlib import Path\n"
     "from llem.journal.lock import LockHolder, StudyLock\n"
-    "lock = StudyLock(Path(sys.argv[1]), LockHolder.model_validate_json(sys.argv[2]))\n"
+    "lock = StudyLock(Path(sys.argv[1]), LockHolder(**json.loads(sys.argv[2])))\n"
     "print('held', flush=True)\n"
     "time.sleep(600)\n"
 )
@@ -29,7 +30,7 @@ def path(tmp_path):
 def held(path):
     """Return another process that holds the lock."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path), HOLDER.model_dump_json()], stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(path), json.dumps(asdict(HOLDER))], stdout=subprocess.PIPE
     )
     assert process.stdout.readline() == b"held\n"
     yield process
@@ -55,7 +56,7 @@ def test_a_second_lock_in_one_process_is_refused_too(path):
 
 def test_a_refused_session_leaves_the_holders_name_in_place(path, held):
     with pytest.raises(JournalLockedError):
-        StudyLock(path, HOLDER.model_copy(update={"pid": 1}))
+        StudyLock(path, replace(HOLDER, pid=1))
     assert lock_holder(path) == HOLDER
 
 
@@ -71,7 +72,7 @@ def test_a_released_lock_can_be_taken_again(path):
     with StudyLock(path, HOLDER):
         assert is_locked(path)
     assert not is_locked(path)
-    with StudyLock(path, HOLDER.model_copy(update={"pid": 7})):
+    with StudyLock(path, replace(HOLDER, pid=7)):
         assert lock_holder(path).pid == 7
 
 
@@ -108,9 +109,9 @@ def test_asking_whether_it_is_locked_does_not_lock_out_a_session(path):
 
 
 def test_a_shorter_name_replaces_a_longer_one_whole(path):
-    StudyLock(path, HOLDER.model_copy(update={"host": "x" * 500})).release()
+    StudyLock(path, replace(HOLDER, host="x" * 500)).release()
     StudyLock(path, HOLDER).release()
-    assert json.loads(path.read_text()) == HOLDER.model_dump()
+    assert json.loads(path.read_text()) == asdict(HOLDER)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b'{"pid": 1}', b"\xff"])

@@ -7,7 +7,8 @@ from pydantic import Field, JsonValue
 from llem.domain.carbon import CarbonFactor
 from llem.domain.events.base import Event, Sha256
 from llem.domain.model import Value
-from llem.domain.spec import ExperimentConfig, Gaps, Limits, OrderKind, ProfileName
+from llem.domain.names import OrderKind, ProfileName
+from llem.domain.spec import ExperimentConfig, Gaps, Limits
 
 SkipKind = Literal["invalid", "engine_rule", "excluded"]
 
