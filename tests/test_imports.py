@@ -107,9 +107,11 @@ def test_every_module_imports_on_its_own(name):
     importlib.import_module(name)
 
 
-def test_reading_and_appending_events_never_loads_sqlite_utils(tmp_path):
+def test_sqlite_utils_is_loaded_to_create_a_journal_alone_and_brings_nothing_heavy(tmp_path):
     create = (
         f"from pathlib import Path\nfrom llem.journal.journal import Journal\nJournal(Path({str(tmp_path / 'j')!r}))"
     )
-    assert "sqlite_utils" in loaded_by(create)
+    created = loaded_by(create)
+    assert "sqlite_utils" in created
+    assert not HEAVY & created
     assert not (HEAVY | {"sqlite_utils"}) & loaded_by(create)
