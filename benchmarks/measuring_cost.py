@@ -18,7 +18,6 @@ the ratios' logarithms (a slow stretch counts as much above the line as below it
 intervals need to be narrow: only a mean whose whole interval is below the bar misses it, and then this leaves with 1.
 """
 
-import argparse
 import json
 import math
 import os
@@ -32,6 +31,7 @@ from typing import NamedTuple
 
 import simulated_gpu
 import torch
+from ratios import Report, options
 
 from llem.domain.result import RecorderCost
 from llem.domain.spec import ExperimentConfig
@@ -83,12 +83,11 @@ class Rate(NamedTuple):
 
 def main() -> None:
     """Run both comparisons, print the table, write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--turns", type=int, default=200, help="pairs of stretches in each comparison")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a stretch")
     threads = max(1, len(os.sched_getaffinity(0)) - 1)
     parser.add_argument("--threads", type=int, default=threads, help="threads of the model")
-    parser.add_argument("--json", type=Path, help="write the ratios to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     engine = TransformersEngine(CONFIG, Path.cwd())
@@ -103,10 +102,12 @@ def main() -> None:
     }
     print(f"{arguments.turns} turns of {arguments.seconds:g} s each, model on {arguments.threads} threads\n")
     print(f"{'':<26} {'tokens':<14} {'mean':>7} {'95 % interval':>17} {'median':>8} {'95 % interval':>17}")
-    rows = []
+    report, rows = Report("what measuring costs"), []
     for name, ratios in turns.items():
         for clock in Rate._fields:
-            row = summary([getattr(ratio, clock) for ratio in ratios])
+            values = [getattr(ratio, clock) for ratio in ratios]
+            report.add(f"{name}, tokens {CLOCKS[clock]}", values, at_least=BAR)
+            row = summary(values)
             rows.append({"compared": name, "clock": clock, **row})
             (mean, *of_mean), (median, *of_median) = row["mean"], row["median"]
             figures = f"{mean:>7.4f} {shown(of_mean):>17} {median:>8.4f} {shown(of_median):>17}"
@@ -114,7 +115,8 @@ def main() -> None:
     print(f"\nthe recorder took {share:.2%} of one core")
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("turns", "seconds", "threads")}
-        arguments.json.write_text(json.dumps({**settings, "recorder_core": share, "rows": rows}, indent=2))
+        told = {**report.as_json(), "settings": settings, "recorder_core": share, "intervals": rows}
+        arguments.json.write_text(json.dumps(told, indent=2))
     sys.exit(any(row["mean"][2] < BAR for row in rows))
 
 

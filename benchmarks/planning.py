@@ -13,7 +13,6 @@
 import argparse
 import gc
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from ratios import Report, options
 
 from llem.domain.spec import ExperimentConfig
 from llem.study.load import load_study
@@ -36,20 +36,19 @@ HEAD = "name: bench\nmodel: {config: llama, hidden_size: 64}\nprompts: {count: 1
 
 def main() -> None:
     """Run the benchmark in a fresh folder, print the table, write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser = options(__doc__)
     parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak_of:
         print(json.dumps(peaks(arguments.peak_of)))
         return
     with tempfile.TemporaryDirectory(prefix="llem-bench-") as folder:
-        figures = {**ratios(Path(folder)), **memory(Path(folder))}
-    print(f"{'what':<44} {'median':>7} {'min':>7} {'max':>7}")
-    for name, values in figures.items():
-        print(f"{name:<44} {statistics.median(values):>7.2f} {min(values):>7.2f} {max(values):>7.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2))
+        report = Report("planning")
+        for name, values in ratios(Path(folder)).items():
+            report.add(name, values)
+        for name, megabytes in memory(Path(folder)).items():
+            report.add(name, [megabytes], unit="MB")
+    report.finish(arguments.json)
 
 
 def ratios(folder: Path) -> dict[str, list[float]]:
@@ -60,12 +59,18 @@ def ratios(folder: Path) -> dict[str, list[float]]:
     small, large = folder / "small.yaml", folder / "large.yaml"
     small.write_text(sweep(2_000))
     large.write_text(sweep(20_000))
-    found: dict[str, list[float]] = {"listed / (YAML + pydantic)": [], "swept / (YAML + pydantic)": [], "growth": []}
+    floor = "(YAML + pydantic)"
+    listing, sweeping, growth = (
+        f"{EXPERIMENTS:,} listed experiments × {CYCLES} planned / {floor}",
+        f"{EXPERIMENTS:,} experiments of a sweep × {CYCLES} planned / {floor}",
+        "an experiment of 20,000 / one of 2,000",
+    )
+    found: dict[str, list[float]] = {listing: [], sweeping: [], growth: []}
     for _ in range(TURNS):
         floor_s = seconds(lambda: bare(listed))
-        found["listed / (YAML + pydantic)"].append(seconds(lambda: planned(listed)) / floor_s)
-        found["swept / (YAML + pydantic)"].append(seconds(lambda: planned(swept)) / floor_s)
-        found["growth"].append(seconds(lambda: planned(large)) / 20_000 / (seconds(lambda: planned(small)) / 2_000))
+        found[listing].append(seconds(lambda: planned(listed)) / floor_s)
+        found[sweeping].append(seconds(lambda: planned(swept)) / floor_s)
+        found[growth].append(seconds(lambda: planned(large)) / 20_000 / (seconds(lambda: planned(small)) / 2_000))
     return found
 
 
@@ -96,7 +101,7 @@ def planned(path: Path) -> None:
     plan_study(load_study(path, [f"cycles={CYCLES}"], machine=UnknownMachine()))
 
 
-def memory(folder: Path) -> dict[str, list[float]]:
+def memory(folder: Path) -> dict[str, float]:
     """Return the peak memory of planning 100,000 trials, and that before the study was loaded."""
     study = folder / "memory.yaml"
     study.write_text(sweep(20_000))
@@ -104,7 +109,7 @@ def memory(folder: Path) -> dict[str, list[float]]:
         [sys.executable, __file__, "--peak-of", str(study)], capture_output=True, text=True, check=True
     )
     before, after = json.loads(done.stdout)
-    return {"memory before, MB": [before], "memory with 100,000 trials planned, MB": [after]}
+    return {"peak memory before planning": before, "peak memory with 100,000 trials planned": after}
 
 
 def peaks(study: Path) -> tuple[float, float]:

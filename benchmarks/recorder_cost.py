@@ -1,6 +1,6 @@
 """What recording costs: the share of one core that the real recorder takes, for 1, 2 and 8 GPUs.
 
-    python benchmarks/recorder_cost.py [--seconds 20] [--call-us 0]
+    python benchmarks/recorder_cost.py [--seconds 20] [--call-us 0] [--json FILE]
 
 The recorder runs as a process of its own and loads the real nvidia-ml-py, which loads a stand-in for NVML that this
 script builds with `cc`: GPUs whose counters tick every 100 ms, each at a phase of its own, and which answer at once.
@@ -8,7 +8,6 @@ script builds with `cc`: GPUs whose counters tick every 100 ms, each at a phase 
 the recorder itself reports with each result. The bar is 2 % of one core per GPU.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from ratios import Report, options
 
 from llem.domain.edges import Unmeasured, steps
 from llem.sensors.samples import read_samples
@@ -77,11 +78,10 @@ int nvmlDeviceGetFieldValues(struct device *d, int count, struct value *values) 
 
 def main() -> None:
     """Print the cost for each number of GPUs; leave with 1 where one is above the bar."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to record")
     parser.add_argument("--call-us", type=int, default=0, help="processor time that a call takes, in µs")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 2, 8], help="numbers of GPUs to try")
-    parser.add_argument("--json", type=Path, help="write the table to this file")
     arguments = parser.parse_args()
     rows = []
     print("GPUs  core per GPU  readings/s per GPU  median width of a tick  MB/h per GPU")
@@ -96,7 +96,10 @@ def main() -> None:
             shown = f"{row['core_per_gpu']:>12.2%} {row['readings_per_s']:>19.0f} {row['tick_width_ms']:>20.2f} ms"
             print(f"{gpus:>4} {shown} {row['megabytes_per_hour']:>13.1f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2))
+        report = Report("the recorder")
+        for row in rows:
+            report.add(f"processor per GPU, of {row['gpus']}", [row["core_per_gpu"]], at_most=BAR, unit="of a core")
+        arguments.json.write_text(json.dumps({**report.as_json(), "readings": rows}, indent=2))
     sys.exit(max(row["core_per_gpu"] for row in rows) > BAR)
 
 
