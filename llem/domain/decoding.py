@@ -22,10 +22,9 @@ def typed_event(row: Row) -> AnyEvent:
     Raises:
         JournalError: The row holds no valid event of a kind that this llem knows.
     """
-    columns = {"kind": row.kind, "trial": row.trial, "attempt": row.attempt}
     try:
         v, data = lifted(row.kind, row.v, _parsed(row.data))
-        fields = {**data, **columns, "v": v}
+        fields = {**data, "kind": row.kind, "trial": row.trial, "attempt": row.attempt, "v": v}
     except (AttributeError, IndexError, LookupError, TypeError, ValueError) as error:
         raise JournalError(
             f"The data of event {row.seq} is not what it should be: {error!r}.",

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
-from llem.domain.row import COLUMNS, Row
+from llem.domain.row import COLUMNS, Row, row_of
 from llem.journal import schema
 
 LOGS = ("-wal", "-journal")
@@ -75,14 +75,14 @@ class JournalReader:
             if self._waited_for:
                 yield from self._in_parts(query, values)
             else:
-                yield from map(Row._make, self._db.execute(query + " ORDER BY seq", values))
+                yield from map(row_of, self._db.execute(query + " ORDER BY seq", values))
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _damaged(self.path, error) from error
 
     def _in_parts(self, query: str, values: list[object]) -> Iterator[Row]:
         """Yield the rows of a query without holding up a writer while they are used."""
         query += f" ORDER BY seq LIMIT {ROWS_AT_ONCE}"
-        while part := list(map(Row._make, self._db.execute(query, values))):
+        while part := list(map(row_of, self._db.execute(query, values))):
             yield from part
             values = [part[-1].seq, *values[1:]]
 

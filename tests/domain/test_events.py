@@ -1,6 +1,10 @@
+import hashlib
+import json
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from llem.domain.baseline import BaselinePower
@@ -269,3 +273,36 @@ def test_columns_that_run_together_have_different_hashes():
 def test_a_literal_row_has_the_same_hash_in_every_release():
     found = chain_hash(1, "2026-01-02T03:04:05.000006Z", 1, "session_ended", 1, None, None, '{"a":"é"}', "genesis")
     assert found == "f448204708d22212664bb193c7f0a95d81a88bbb857ed8d1277da337a3054f07"
+
+
+@given(
+    st.tuples(
+        st.integers(1),
+        st.text(),
+        st.integers(1),
+        st.text(),
+        st.integers(1),
+        st.none() | st.text(),
+        st.none() | st.integers(1),
+        st.text(st.characters(exclude_categories=())),
+        st.text(),
+    )
+)
+def test_what_is_hashed_is_the_columns_as_plain_json(columns):
+    text = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
+    assert chain_hash(*columns) == hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def test_no_damage_to_the_type_of_a_column_leaves_its_hash_or_stops_the_check(make):
+    row = make.chain().append(PhaseEntered(trial="t", attempt=1, phase="load", t_ns=1))
+    for column, value in row._asdict().items():
+        if column != "hash":
+            for other in (str(value).encode(), None, float(value) + 0.5 if isinstance(value, int) else 1, str(value)):
+                if other != value:
+                    assert row._replace(**{column: other}).expected_hash() != row.hash, (column, other)
+
+
+@pytest.mark.parametrize("v", [0, 1])
+def test_an_unknown_kind_is_refused_whatever_version_it_claims(v):
+    with pytest.raises(JournalError, match="upgrade llem"):
+        parse_event({"kind": "gpu_melted", "v": v}, 9)
