@@ -10,7 +10,7 @@ from typing import Self
 
 from llem.domain.errors import JournalError
 from llem.domain.events import Event
-from llem.domain.row import COLUMNS, GENESIS, Row, chain_hash
+from llem.domain.row import COLUMNS, GENESIS, Row, chain_hash, row_of
 from llem.journal import schema
 from llem.journal.mounts import JournalMode, mount_of
 
@@ -20,6 +20,7 @@ SYNCHRONOUS: dict[JournalMode, str] = {"wal": "FULL", "delete": "EXTRA"}
 # Without a write-ahead log the writer waits for whoever reads.
 PATIENCE_S: dict[JournalMode, float] = {"wal": 10, "delete": 60}
 INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def utc_now() -> datetime:
@@ -116,10 +117,10 @@ class Journal:
         self._seq, self._hash = seq, last_hash
         return rows
 
-    def rows(self, after: int = 0) -> Iterator[Row]:
-        """Yield the rows after event number ``after``, in order."""
-        query = f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq"
-        return map(Row._make, self._db.execute(query, (after,)))
+    def rows(self, kinds: Sequence[str] = ()) -> Iterator[Row]:
+        """Yield the rows of some kinds, or all, in order."""
+        chosen = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+        return map(row_of, self._db.execute(f"SELECT {COLUMNS} FROM events {chosen} ORDER BY seq", kinds))
 
     def seal(self) -> bool:
         """Fold the write-ahead log into the file, so that it can be copied and read from a read-only folder.
@@ -179,7 +180,7 @@ class _Transaction:
 
 def _json_text(event: Event) -> str:
     """Return an event's data as it is stored; keys keep their order, which people read."""
-    return json.dumps(event.data(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(event.data())
 
 
 def _cannot_write(path: Path, error: Exception) -> JournalError:

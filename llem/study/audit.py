@@ -73,8 +73,7 @@ def audit(folder: StudyFolder, saw: Saw | None = None) -> Audit:
     with open_reader(folder.journal) as reader:
         findings += [AuditFinding(where=folder.journal.name, found=text) for text in reader.integrity()]
         try:
-            for row in checked(reader.rows()):
-                typed_event(row)
+            for row in sound(reader.rows()):
                 fold.apply(row)
                 if saw is not None:
                     saw(row, fold)
@@ -95,8 +94,23 @@ def audit(folder: StudyFolder, saw: Saw | None = None) -> Audit:
     )
 
 
-def checked(rows: Iterable[Row]) -> Iterator[Row]:
+def sound(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield ``rows`` as long as number and chain hold and every event is valid.
+
+    Raises:
+        JournalError: A row is missing, out of place, altered, or no valid event.
+    """
+    for row in checked(rows):
+        typed_event(row)
+        yield row
+
+
+def checked(rows: Iterable[Row], hashes: list[str] | None = None) -> Iterator[Row]:
     """Yield ``rows`` as long as number and chain hold.
+
+    Args:
+        rows: The rows of a journal, from the first on.
+        hashes: Where the hash of each row is added before the row is yielded.
 
     Raises:
         JournalError: A row is missing, out of place or altered.
@@ -110,6 +124,8 @@ def checked(rows: Iterable[Row]) -> Iterator[Row]:
         if row.hash != row.expected_hash():
             raise _damaged(f"event {row.seq} was altered: its hash is not that of its content")
         seq, last_hash = row.seq, row.hash
+        if hashes is not None:
+            hashes.append(last_hash)
         yield row
 
 

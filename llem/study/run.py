@@ -128,11 +128,8 @@ def _run(session: Session, journal: Journal) -> Ending:
 
 def _sound_fold(folder: StudyFolder, journal: Journal) -> ManifestFold:
     """Return the fold of the journal, every link of its chain checked, and the anchors outside it too."""
-    fold = ManifestFold()
-    hashes = []
-    for row in checked(journal.rows()):
-        fold.apply(row)
-        hashes.append(row.hash)
+    hashes: list[str] = []
+    fold = ManifestFold().apply_all(checked(journal.rows(), hashes))
     spoiled = {file for state in fold.trials.values() for file, _ in trial_file_problems(folder, state)}
     spoiled |= {file for file, _ in kept_file_problems(folder, fold)}
     # What an altered result remembers counts for nothing: its trial runs again, or it is in no figure anyway.

@@ -24,7 +24,7 @@ from llem.domain.sensor_check import SensorCheck
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
-from llem.projections.plan import PlanFold
+from llem.projections.plan import KINDS, PlanFold
 from llem.sensors import SENSORS, automatic_sensors
 from llem.study.attempt import Bench, TrialAttempt, Watcher
 from llem.study.baselines import Baselines, BaselineWatcher
@@ -111,7 +111,7 @@ class Session:
         self._options = options
         self._retry_failed = retry_failed
         self._grounds = GroundsFold()
-        plan = PlanFold().apply_all(journal.rows())
+        plan = PlanFold().apply_all(journal.rows(KINDS))
         if plan.study is None:
             raise no_plan(folder.root)
         self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host

@@ -104,6 +104,15 @@ def test_a_reader_can_ask_for_one_trial_and_one_kind(path):
     assert read(path, trial="'; DROP TABLE events; --") == []
 
 
+def test_the_writer_yields_the_rows_of_some_kinds_in_order(path):
+    with Journal(path) as journal:
+        running, _, ended = journal.append_all(
+            [ExperimentRunning(**ABOUT, log_file="l", launcher="local"), phase(), SessionEnded(reason="finished")]
+        )
+        assert list(journal.rows(("session_ended", "experiment_running"))) == [running, ended]
+        assert len(list(journal.rows())) == 3
+
+
 def test_a_journal_that_is_opened_again_goes_on_with_number_chain_and_session(path):
     with Journal(path) as journal:
         journal.append(phase(1))
