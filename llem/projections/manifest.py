@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
-from llem.domain.decoding import payload
+from llem.domain.decoding import payload, typed_event
 from llem.domain.errors import JournalError
 from llem.domain.events import CURRENT_VERSION, require_known
 from llem.domain.identity import rerun_filename, result_filename
@@ -117,11 +118,11 @@ class ManifestFold:
         row = None
         try:
             for row in rows:  # one loop without a call that is not needed: a million rows pass through it
-                if row.v > CURRENT_VERSION.get(row.kind, 0):
-                    require_known(row.kind, row.v, row.seq)
-                step = _STEPS.get(row.kind)
-                if step is not None:
-                    step(self, row)
+                kind = row.kind
+                if kind not in CURRENT_VERSION or row.v > CURRENT_VERSION[kind]:
+                    require_known(kind, row.v, row.seq)
+                if kind in _STEPS:
+                    _STEPS[kind](self, row)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             where = "The first event" if row is None else f"Event {row.seq} ({row.kind})"
             raise JournalError(
@@ -213,7 +214,7 @@ def trial_id(label: str, cycle: int) -> str:
 
 
 def _study_planned(fold: ManifestFold, row: Row) -> None:
-    fold.study = payload(row)
+    fold.study = _checked_data(row)
     fold.version = fold.study["llem_version"]
 
 
@@ -225,7 +226,7 @@ def _experiment_planned(fold: ManifestFold, row: Row) -> None:
 
 
 def _study_extended(fold: ManifestFold, row: Row) -> None:
-    data = payload(row)
+    data = _checked_data(row)
     if fold.study is None:
         raise ValueError("there is no study to extend")
     more = range(fold.study["cycles"] + 1, data["cycles"] + 1)
@@ -239,9 +240,13 @@ def _study_extended(fold: ManifestFold, row: Row) -> None:
     fold.finished, fold.completed_at = False, None
 
 
+def _checked_data(row: Row) -> Payload:
+    """Return a strictly checked event's data: all else stands on what was planned of the study, and such are few."""
+    return typed_event(row).data()
+
+
 def _extended(data: Payload) -> Payload:
-    kept = {key: data[key] for key in ("study_design_hash", "cycles", "limits")}
-    kept["carbon"] = data.get("carbon")  # journals of before carbon do not have it
+    kept = {key: data[key] for key in ("study_design_hash", "cycles", "limits", "carbon")}
     return kept if data.get("reruns") is None else {**kept, "reruns": data["reruns"]}
 
 
@@ -250,7 +255,7 @@ def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) 
         trial = trial_id(experiment["label"], cycle)
         fold.trials[trial] = TrialState(
             trial,
-            experiment["index"],
+            index(experiment["index"]),
             cycle,
             experiment["config_hash"],
             experiment["config_summary"],
@@ -309,7 +314,7 @@ def _forget_result(state: TrialState) -> None:
 
 
 def _phase_entered(fold: ManifestFold, row: Row) -> None:
-    _trial(fold, row).entered = row
+    fold.trials[row.trial or ""].entered = row  # most events of a study come here
 
 
 def _completed(fold: ManifestFold, row: Row) -> None:
