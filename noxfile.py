@@ -18,10 +18,11 @@ SHARED = HERE / ".nox" / "shared"
 BENCH = HERE / ".nox" / "bench"
 HEAVY = ("accelerate", "codecarbon", "nvidia-ml-py", "tokenizers", "torch", "transformers")
 
-# The benchmarks of measurement, each with the settings of a short look.
+# The benchmarks, each with the settings of a short look.
 BENCHMARKS = {
     "accuracy": ("--trials", "50", "--device-trials", "50"),
     "interval_coverage": ("--studies", "50"),
+    "journal": (),
     "measuring_cost": ("--turns", "60", "--seconds", "0.5"),
     "recorder_cost": ("--seconds", "10"),
 }
@@ -98,11 +99,12 @@ def accuracy(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks of measurement, in some four minutes; after `--`: one of them, then its own options.
+    """Run the benchmarks, in some five minutes; after `--`: one of them, then its own options.
 
     Each prints its table and writes it as JSON into `.nox/bench/`.
     """
     programs = shared_environment(session)
+    session.run(str(programs / "python"), "-m", "pip", "install", "-q", CONSTRAINTS, *extra("bench"))
     BENCH.mkdir(parents=True, exist_ok=True)
     name, *options = session.posargs or [""]
     chosen = {name: options} if name else BENCHMARKS
