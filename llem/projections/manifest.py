@@ -99,6 +99,8 @@ class ManifestFold:
     seq: int = 0
     hash: str = ""
     version: str = ""
+    _standing: Counter[TrialStatus] = field(default_factory=Counter, init=False, repr=False)
+    """How many trials stand at each status, kept as they move: who shows a study asks at every event."""
 
     def apply(self, row: Row) -> None:
         """Take in the next row.
@@ -141,7 +143,8 @@ class ManifestFold:
         self.session_open = False
         for state in self.trials.values():
             if state.status == "running":
-                state.status, state.error_type = "interrupted", "Interrupted"
+                self.move(state, "interrupted")
+                state.error_type = "Interrupted"
                 state.error_message = "found running in a session that is over"
 
     def in_order(self) -> list[TrialState]:
@@ -151,14 +154,27 @@ class ManifestFold:
         by_place = {(state.index, state.cycle): state for state in self.trials.values()}
         return [by_place[place] for place in in_cycles(self.study["sequence"]) if place in by_place]
 
+    def move(self, state: TrialState, status: TrialStatus) -> None:
+        """Have a trial stand at ``status``."""
+        self._standing[state.status] -= 1
+        self._standing[status] += 1
+        state.status = status
+
+    def add(self, state: TrialState) -> None:
+        """Take in a trial that was planned; one that was planned before, as damage may have it, begins anew."""
+        before = self.trials.get(state.trial)
+        if before is not None:
+            self._standing[before.status] -= 1
+        self.trials[state.trial] = state
+        self._standing[state.status] += 1
+
     def counts(self) -> dict[TrialStatus, int]:
         """Return how many trials stand at each status."""
-        found = Counter(state.status for state in self.trials.values())
-        return {status: found[status] for status in _COUNTED}
+        return {status: self._standing[status] for status in _COUNTED}
 
-    def count(self, status: TrialStatus) -> int:
-        """Return how many trials stand at ``status``."""
-        return self.counts()[status]
+    def count(self, *statuses: TrialStatus) -> int:
+        """Return how many trials stand at any of ``statuses``."""
+        return sum(self._standing[status] for status in statuses)
 
     def status(self) -> StudyStatus:
         """Return where the study stands."""
@@ -171,6 +187,13 @@ class ManifestFold:
 
     def manifest(self) -> StudyManifest | None:
         """Return the manifest; None while no plan has been recorded."""
+        return self._manifest(tuple(self.in_order()))
+
+    def outline(self) -> StudyManifest | None:
+        """Return the manifest without its entries: what it says of the study as a whole."""
+        return self._manifest(())
+
+    def _manifest(self, states: tuple[TrialState, ...]) -> StudyManifest | None:
         if self.study is None:
             return None
         return StudyManifest.model_validate(
@@ -185,7 +208,7 @@ class ManifestFold:
                 **self.counts(),
                 "journal_seq": self.seq,
                 "journal_hash": self.hash,
-                "experiments": tuple(self.in_order()),
+                "experiments": states,
             },
             from_attributes=True,
         )
@@ -252,15 +275,15 @@ def _extended(data: Payload) -> Payload:
 
 def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) -> None:
     for cycle in cycles:
-        trial = trial_id(experiment["label"], cycle)
-        fold.trials[trial] = TrialState(
-            trial,
+        state = TrialState(
+            trial_id(experiment["label"], cycle),
             index(experiment["index"]),
             cycle,
             experiment["config_hash"],
             experiment["config_summary"],
             result_filename(experiment["result_stem"], cycle),
         )
+        fold.add(state)
 
 
 def _session_started(fold: ManifestFold, row: Row) -> None:
@@ -287,7 +310,8 @@ def _session_samples(fold: ManifestFold, row: Row) -> None:
 def _running(fold: ManifestFold, row: Row) -> None:
     state = _trial(fold, row)
     _supersede(state)
-    state.status, state.attempts = "running", max(state.attempts, row.attempt or 0)
+    fold.move(state, "running")
+    state.attempts = max(state.attempts, row.attempt or 0)
     state.started_at, state.completed_at, state.entered = row.recorded_at, None, None
     state.error_type = state.error_message = None
 
@@ -319,8 +343,11 @@ def _phase_entered(fold: ManifestFold, row: Row) -> None:
 
 def _completed(fold: ManifestFold, row: Row) -> None:
     state, data = _trial(fold, row), payload(row)
-    state.status, state.completed_at, state.entered = "completed", row.recorded_at, None
-    state.result_file, state.result_sha256 = data["result_file"], data["result_sha256"]
+    fold.move(state, "completed")
+    state.completed_at, state.entered = row.recorded_at, None
+    # Mostly one text and not two alike: there is one of it for each trial.
+    state.result_file = state.planned_file if data["result_file"] == state.planned_file else data["result_file"]
+    state.result_sha256 = data["result_sha256"]
     state.samples_file, state.samples_sha256 = data["samples_file"], data["samples_sha256"]
     state.headline = data["headline"]
 
@@ -342,14 +369,15 @@ def _rejected(fold: ManifestFold, row: Row) -> None:
     data = payload(row)
     state = _trial(fold, row)
     _forget_result(state)
-    state.completed_at = None
-    state.status, state.error_type = "pending", "ResultRejected"
+    fold.move(state, "pending")
+    state.completed_at, state.error_type = None, "ResultRejected"
     state.error_message = f"{data['file']}: {data['reason']}"
 
 
 def _end(fold: ManifestFold, row: Row, status: TrialStatus, error_type: str, message: str) -> None:
     state = _trial(fold, row)
-    state.status, state.error_type, state.error_message = status, error_type, message
+    fold.move(state, status)
+    state.error_type, state.error_message = error_type, message
     state.completed_at, state.entered = row.recorded_at, None
 
 

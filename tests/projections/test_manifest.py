@@ -67,6 +67,21 @@ def test_any_prefix_of_a_journal_folds_into_a_manifest_that_adds_up(make, simula
 
 
 @given(st.data())
+def test_the_counts_that_are_kept_are_those_that_a_recount_finds(make, simulate, data):
+    chain = make.chain()
+    simulate(data.draw, chain)
+    fold = ManifestFold()
+    for row in chain.rows:
+        fold.apply(row)
+        standing = [state.status for state in fold.trials.values()]
+        assert fold.counts() == {status: standing.count(status) for status in STATUSES}
+        assert fold.count(*STATUSES[1:]) == len(standing) - standing.count(STATUSES[0])
+    fold.lay_to_rest()
+    standing = [state.status for state in fold.trials.values()]
+    assert fold.counts() == {status: standing.count(status) for status in STATUSES}
+
+
+@given(st.data())
 def test_the_manifest_says_what_the_session_did(make, simulate, data):
     chain = make.chain()
     simulator = simulate(data.draw, chain)
