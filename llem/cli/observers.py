@@ -76,7 +76,7 @@ class StudyObserver:
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
         """Export and show an event."""
-        self._exporter.update(fold)
+        self._exporter.update(row, fold)
         self._show(lambda display: display.saw(row, fold))
 
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:

@@ -1,6 +1,7 @@
 """Files that are whole or absent, and on disk when the call returns."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -10,10 +11,19 @@ def write_durably(path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; ``path`` is as it was and nothing is left beside it.
     """
+    write_parts_durably(path, (data,))
+
+
+def write_parts_durably(path: Path, parts: Iterable[bytes]) -> None:
+    """Write ``parts``, one after the other, as ``write_durably`` does; the whole never lies in memory.
+
+    Raises:
+        OSError: It could not be written; ``path`` is as it was and nothing is left beside it.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
