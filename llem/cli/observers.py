@@ -5,17 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from llem.cli.eventtext import baseline_text, row_json
+from llem.cli.panel import Panel, bar
 from llem.cli.screen import silence_broken_streams
 from llem.cli.text import duration_text, printable
 from llem.cli.words import headline_text
 from llem.domain.identity import summary_text
+from llem.domain.manifest import TrialStatus
 from llem.domain.messages import ProgressMessage
 from llem.domain.result import Headline
 from llem.domain.row import Row
@@ -26,7 +24,7 @@ from llem.projections.manifest import ManifestFold, TrialState
 from llem.study.folder import StudyFolder
 from llem.study.gaps import Idle
 
-ENDED = ("completed", "failed", "skipped")
+ENDED: tuple[TrialStatus, ...] = ("completed", "failed", "skipped")
 ENDINGS = ("experiment_completed", "experiment_failed", "experiment_interrupted", "experiment_skipped")
 
 
@@ -143,7 +141,7 @@ class Clock:
         elapsed_s = time.monotonic() - self._started
         if fold is None or not self._ended:
             return duration_text(elapsed_s)
-        left = fold.count("pending") + fold.count("interrupted") + fold.count("running")
+        left = fold.count("pending", "interrupted", "running")
         return f"{duration_text(elapsed_s)}, about {duration_text(elapsed_s / self._ended * left)} left"
 
 
@@ -207,15 +205,14 @@ class JsonDisplay(PlainDisplay):
 
 
 class LiveDisplay:
-    """A panel that stays in place on a terminal, redrawn twice a second: the parent must not warm the machine."""
+    """A panel that stays in place on a terminal; what has changed in it is written twice a second."""
 
     def __init__(self, console: Console) -> None:
         self._clock = Clock()
         self._fold: ManifestFold | None = None
         self._doing = ""
         self._fraction: float | None = None
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._live.start()
+        self._panel = Panel(console)
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
         """Show an event: ended trials scroll past, the rest moves the panel."""
@@ -236,7 +233,7 @@ class LiveDisplay:
 
     def say(self, text: str) -> None:
         """Show one line above the panel."""
-        self._live.console.print(Text(text))
+        self._panel.above(text)
 
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
         """Move the running trial's share."""
@@ -255,22 +252,19 @@ class LiveDisplay:
         self._doing, self._fraction = checking_text(left_s), None
 
     def tick(self) -> None:
-        """Redraw."""
-        self._live.update(self._panel(), refresh=True)
+        """Redraw what has changed."""
+        fold = self._fold
+        done, total = (fold.count(*ENDED), len(fold.trials)) if fold else (0, 1)
+        share = f" {self._fraction:.0%}" if self._fraction is not None else ""
+        filled = bar((done + (self._fraction or 0) * 0.9) / total)
+        self._panel.show(
+            f"{filled} {done}/{total} trials  {self._clock.text(fold)}",
+            f"{self._doing}{share}" or "…",
+        )
 
     def close(self) -> None:
         """Take the panel away."""
-        self._live.stop()
-
-    def _panel(self) -> Group:
-        fold = self._fold
-        done = sum(state.status in ENDED for state in fold.trials.values()) if fold else 0
-        total = len(fold.trials) if fold else 1
-        share = f" {self._fraction:.0%}" if self._fraction is not None else ""
-        grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=total, completed=done + (self._fraction or 0) * 0.9, width=30)
-        grid.add_row(bar, Text(f"{done}/{total} trials  {self._clock.text(fold)}"))
-        return Group(grid, Text(f"{self._doing}{share}" or "…", style="dim"))
+        self._panel.clear()
 
 
 def choose_display(*, as_json: bool) -> Display:
@@ -278,7 +272,8 @@ def choose_display(*, as_json: bool) -> Display:
     if as_json:
         return JsonDisplay()
     console = Console(stderr=True)
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay()
+    alive = console.is_terminal and not console.is_dumb_terminal
+    return LiveDisplay(console) if alive else PlainDisplay()
 
 
 def session_line(fold: ManifestFold) -> str:
@@ -290,7 +285,7 @@ def session_line(fold: ManifestFold) -> str:
 
 def trial_line(fold: ManifestFold, state: TrialState) -> str:
     """Return how a trial ended, with its figures or its error."""
-    done = sum(other.status in ENDED for other in fold.trials.values())
+    done = fold.count(*ENDED)
     if state.status == "completed" and state.headline:
         outcome = headline_text(Headline.model_validate(state.headline))
     else:

@@ -38,16 +38,19 @@ def study_result(fold: ManifestFold) -> StudyResult | None:
     """Return what the study of ``fold`` found; None while no plan has been recorded."""
     if fold.study is None:
         return None
-    experiments, factor = _experiments(fold), _factor(fold)
-    summaries = tuple(_summary(experiment, factor) for experiment in experiments)
+    factor = _factor(fold)
+    summaries, candidates = [], []
+    for experiment in _experiments(fold):  # one at a time: the typed headlines of all trials would fill the memory
+        summaries.append(_summary(experiment, factor))
+        candidates.append(_candidate(experiment, summaries[-1]))
     return StudyResult(
         study_name=fold.study["study_name"],
         study_design_hash=fold.study["study_design_hash"],
         llem_version=fold.version,
         journal_seq=fold.seq,
         journal_hash=fold.hash,
-        experiments=summaries,
-        comparisons=compare_with_first(list(map(_candidate, experiments, summaries))),
+        experiments=tuple(summaries),
+        comparisons=compare_with_first(candidates),
         carbon=factor,
     )
 
@@ -84,11 +87,11 @@ class _Source:
     reason: str | None = None
 
 
-def _experiments(fold: ManifestFold) -> list[_Experiment]:
+def _experiments(fold: ManifestFold) -> Iterator[_Experiment]:
     by_index: dict[int, list[TrialState]] = {}
     for state in sorted(fold.trials.values(), key=lambda state: (state.index, state.cycle)):
         by_index.setdefault(state.index, []).append(state)
-    return [_Experiment(states, _done(states)) for states in by_index.values()]
+    return (_Experiment(states, _done(states)) for states in by_index.values())
 
 
 def _done(states: Iterable[TrialState]) -> dict[int, Headline]:

@@ -24,7 +24,7 @@ from llem.domain.sensor_check import SensorCheck
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
-from llem.projections.plan import KINDS, PlanFold
+from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS, automatic_sensors
 from llem.study.attempt import Bench, TrialAttempt, Watcher
 from llem.study.baselines import Baselines, BaselineWatcher
@@ -85,6 +85,7 @@ class Session:
         folder: The study's folder.
         journal: Its journal, with the plan in it; the caller holds the lock.
         fold: The fold of that journal.
+        plan: The plan that it holds.
         command: The command of this session.
         observer: Looks on.
         options: What it works with.
@@ -96,6 +97,7 @@ class Session:
         folder: StudyFolder,
         journal: Journal,
         fold: ManifestFold,
+        plan: PlanFold,
         *,
         command: Command,
         observer: Observer,
@@ -111,7 +113,6 @@ class Session:
         self._options = options
         self._retry_failed = retry_failed
         self._grounds = GroundsFold()
-        plan = PlanFold().apply_all(journal.rows(KINDS))
         if plan.study is None:
             raise no_plan(folder.root)
         self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host

@@ -13,6 +13,9 @@ from llem.study.launcher import Attempt, Exit, Fault
 from llem.study.signals import EndingSignals
 
 TICK_S = 0.5
+LATEST_TICK_S = 0.75
+"""A message that wakes us serves as a tick as well, and workers send one about every half second: a clock of our own
+would wake this processor twice as often, beside the work that is measured."""
 READS_AFTER_EXIT = 64  # of 64 KiB each: more than any pipe of ours holds
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
@@ -77,7 +80,7 @@ class Supervisor:
                     self._tick()
 
     def _wait_s(self, last_tick: float) -> float:
-        return max(0.0, min(self._deadline, last_tick + TICK_S) - time.monotonic())
+        return max(0.0, min(self._deadline, last_tick + LATEST_TICK_S) - time.monotonic())
 
     def _read(self) -> tuple[Measured | Fault | None, bool]:
         """Take what has arrived; return the outcome if it is known, and whether nothing more will come."""
