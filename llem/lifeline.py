@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -16,10 +17,14 @@ def die_with_parent(parent_pid: int) -> None:
     from its main thread. Between the start of this process and this call the parent may have died: then
     somebody else is its parent by now.
     """
-    if _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, "PR_SET_PDEATHSIG")
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def adopt_descendants() -> None:
+    """Become the parent of every descendant whose own parent dies: none can leave by forking twice."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1, "PR_SET_CHILD_SUBREAPER")
 
 
 def tied_to_us() -> Callable[[], None]:
@@ -30,3 +35,8 @@ def tied_to_us() -> Callable[[], None]:
     """
     parent_pid = os.getpid()
     return lambda: die_with_parent(parent_pid)
+
+
+def _prctl(option: int, value: int, name: str) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({name}) failed")

@@ -198,7 +198,7 @@ def _estimate(estimate: Estimate, free_bytes: int | None) -> Lines:
     more = {"warm-up and soak": estimate.warming_at_most_s, "cooling": estimate.cooling_at_most_s}
     extra = "".join(f", {what} at most {duration_text(most_s)} more" for what, most_s in more.items() if most_s)
     grounds = {
-        "settings": "by the settings: starts, guards and shortest windows; loading and warm-up come on top",
+        "settings": "by the settings: guards and shortest windows; starts, loading and warm-up come on top",
         "earlier trials": "as earlier trials took",
         "both": f"{counted(estimate.known_experiments, 'experiment')} as earlier trials took, the others at least",
     }

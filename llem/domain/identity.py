@@ -44,7 +44,9 @@ def _sha256(text: str) -> str:
 def config_hash(config: ExperimentConfig) -> str:
     """Return the SHA-256 (64 hex digits) of everything in ``config`` that can change a measured figure.
 
-    Method settings count. The path of a prompt file does not, since its content hash stands for it.
+    Method settings count. The path of a prompt file does not, since its content hash stands for it. Settings that
+    came later do not where they leave everything as it was before there was a choice: no variables, and a start that
+    llem chooses.
     """
     return Hasher()(config)
 
@@ -57,7 +59,8 @@ class Hasher:
 
     def __call__(self, config: ExperimentConfig) -> str:
         """Return the hash of ``config``."""
-        parts = (f'"{name}":{self._part(name, getattr(config, name))}' for name in _SORTED_FIELDS)
+        fields = (name for name in _SORTED_FIELDS if name != "environment" or config.environment)
+        parts = (f'"{name}":{self._part(name, getattr(config, name))}' for name in fields)
         return _sha256("{" + ",".join(parts) + "}")
 
     def _part(self, name: str, value: Any) -> str:
@@ -68,6 +71,8 @@ class Hasher:
             tree = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
             if name == "prompts" and tree.get("sha256"):
                 tree = {key: item for key, item in tree.items() if key != "path"}
+            if name == "measurement" and tree["isolation"] == "auto":
+                tree = {key: item for key, item in tree.items() if key != "isolation"}
             # The object is kept, so that no other can have its id.
             known = self._known[id(value)] = (value, canonical_json(tree))
         return known[1]

@@ -246,6 +246,7 @@ class ExperimentResult(Value):
     journal_seq: int
     journal_hash: str
     launcher: str
+    cold_because: str | None = None
     boundary: str | None
     provenance: Provenance
     estimator: str | None

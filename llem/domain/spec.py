@@ -1,8 +1,9 @@
 """What a user may ask for: one experiment's configuration, and the plan of repetition around it."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from llem.domain.model import Value
 from llem.domain.names import DEFAULT_ENGINE, OrderKind, ProfileName
@@ -18,6 +19,28 @@ Deadline = Annotated[float, Field(strict=True, gt=0)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=1e9)]
 SecondsOrZero = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Switch = Annotated[bool, Field(strict=True)]
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?(_|$)", re.IGNORECASE)
+
+
+def _require_variables(variables: dict[str, str]) -> dict[str, str]:
+    for name, value in variables.items():
+        if not VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a variable: letters, digits and underscores")
+        if name.upper().startswith("LLEM_"):
+            raise ValueError(f"{name!r} is llem's own")
+        if SECRET.search(name):
+            raise ValueError(
+                f"{name!r} looks like a secret, and the values here are recorded in the journal and in every result: "
+                "set it in the environment of llem itself, which workers inherit"
+            )
+        if "\0" in value:
+            raise ValueError(f"the value of {name!r} holds a NUL, which no variable can")
+    return variables
+
+
+Variables = Annotated[dict[str, Annotated[str, Field(strict=True)]], AfterValidator(_require_variables)]
 
 STUDY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
@@ -133,6 +156,8 @@ class Measurement(Value):
         phases: Measure windows of prefill alone too, and tell prefill and decode apart.
         latency_passes: Passes timed token by token after the window, where the timing cannot disturb it.
         count_flops: Count floating-point operations in one extra pass before the warm-up.
+        isolation: How a worker's process is started. ``auto``: forked from a clean process that has imported the
+            libraries, in milliseconds; anew where that cannot be. ``exec``: always anew, in seconds.
     """
 
     sensors: Literal["auto"] | tuple[str, ...] = "auto"
@@ -146,6 +171,7 @@ class Measurement(Value):
     phases: Switch = True
     latency_passes: CountOrZero = 1
     count_flops: Switch = True
+    isolation: Literal["auto", "exec"] = "auto"
 
 
 class ExperimentConfig(Value):
@@ -159,6 +185,8 @@ class ExperimentConfig(Value):
         prompts: Where the input comes from.
         generation: What each request generates.
         measurement: How the trial is measured.
+        environment: Variables that the worker's process gets beside those of llem's own. They are recorded, so none
+            may hold a secret.
         engine_options: The engine's own section, validated by the engine's options model, defaults filled in.
     """
 
@@ -169,6 +197,7 @@ class ExperimentConfig(Value):
     prompts: Prompts = SyntheticPrompts()
     generation: Generation = Generation()
     measurement: Measurement = Measurement()
+    environment: Variables = Field(default_factory=dict)
     engine_options: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -103,6 +103,10 @@ class Machine(Protocol):
         """
 
 
+Answers = Callable[[str, int], bool]
+"""Returns whether a host answers on a port, within seconds."""
+
+
 @dataclass(frozen=True)
 class EngineEntry:
     """An engine in the registry: what the parent may know without loading the engine's library.
@@ -112,13 +116,18 @@ class EngineEntry:
         check: Returns what cannot work as asked, as far as it can be known before loading; what might work is
             let through. Paths in the problems are those of the study file. The folder is the one that relative
             paths start from. Called for every grid point, so what it looks up is looked up once.
-        environment: Returns variables that must be set before the engine's library is loaded. Runs in the
-            worker, and may look at the network.
-        adapter: ``module:function`` that returns an Engine for (configuration, base folder). Named, not
-            imported: only a worker loads it, and the engine's library with it.
+        environment: Returns variables that must be set before the engine's library is imported. It may ask whether
+            a host answers.
+        late_variables: Variables that are obeyed, too, when they are set after that; of any other that is not known.
+        preload: ``module:function`` that imports what a configuration needs, for (configuration, base folder).
+            Named, not imported, as the adapter: only workers and zygotes load it, and the engine's library with it.
+            It computes nothing, starts no thread and touches no device.
+        adapter: ``module:function`` that returns an Engine for (configuration, base folder).
     """
 
     options: type[Value]
     check: Callable[[ExperimentConfig, Path, Machine], Sequence[Problem]]
-    environment: Callable[[ExperimentConfig, Path], dict[str, str]]
+    environment: Callable[[ExperimentConfig, Path, Answers], dict[str, str]]
+    late_variables: frozenset[str]
+    preload: str
     adapter: str

@@ -1,8 +1,7 @@
 """The engine ``transformers``: its options, and the environment that it is loaded in."""
 
 import os
-import socket
-import threading
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,11 +9,9 @@ from pydantic import JsonValue, model_validator
 
 from llem.domain.model import Value
 from llem.domain.spec import ExperimentConfig, Switch
-from llem.engines.base import EngineEntry
+from llem.engines.base import Answers, EngineEntry
 from llem.engines.sources import HubModel, model_source
 from llem.engines.transformers_rules import check
-
-HUB_TIMEOUT_S = 3.0
 
 
 class TransformersOptions(Value):
@@ -49,8 +46,8 @@ class TransformersOptions(Value):
         return self
 
 
-def environment(config: ExperimentConfig, base_dir: Path) -> dict[str, str]:
-    """Return the variables to set before transformers is loaded: silence, and no network unless it is needed."""
+def environment(config: ExperimentConfig, base_dir: Path, answers: Answers) -> dict[str, str]:
+    """Return the variables to set before transformers is imported: silence, and no network unless it is needed."""
     variables = {
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -58,41 +55,27 @@ def environment(config: ExperimentConfig, base_dir: Path) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
     }
     on_hub = isinstance(model_source(config, base_dir), HubModel)
-    if not on_hub or not hub_reachable():
+    if not on_hub or not hub_reachable({**os.environ, **config.environment}, answers):
         # Without this, a hub id without network hangs for 20 s; with it, only the local cache is asked.
         variables["HF_HUB_OFFLINE"] = "1"
     return variables
 
 
-def hub_reachable(timeout_s: float = HUB_TIMEOUT_S) -> bool:
-    """Return whether the hub answers on its port, or a proxy is configured that might reach it.
-
-    Looked at from a thread, since resolving a name has no timeout of its own.
-    """
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+def hub_reachable(variables: Mapping[str, str], answers: Answers) -> bool:
+    """Return whether the hub answers on its port, or a proxy is configured that might reach it."""
+    if variables.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+    if any(variables.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
-    hub = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    port = hub.port or (80 if hub.scheme == "http" else 443)
-    answered = threading.Event()
-
-    def knock() -> None:
-        try:
-            socket.create_connection((hub.hostname or "", port), timeout=timeout_s).close()
-        except OSError:
-            return
-        answered.set()
-
-    knocking = threading.Thread(target=knock, daemon=True)
-    knocking.start()
-    knocking.join(timeout_s)
-    return answered.is_set()
+    hub = urlsplit(variables.get("HF_ENDPOINT") or "https://huggingface.co")
+    return answers(hub.hostname or "", hub.port or (80 if hub.scheme == "http" else 443))
 
 
 TRANSFORMERS = EngineEntry(
     options=TransformersOptions,
     check=check,
     environment=environment,
+    late_variables=frozenset({"CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM"}),
+    preload="llem.engines.transformers_preload:preload",
     adapter="llem.engines.transformers_adapter:TransformersEngine",
 )

@@ -33,7 +33,7 @@ from llem.study.evaluation import evaluated
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds
 from llem.study.integrity import sha256_of
-from llem.study.launcher import Attempt, Exit, Fault, Launcher
+from llem.study.launcher import Attempt, Exit, Fault, Launcher, Start
 from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals, SessionInterrupted
 from llem.study.soak import SoakWatcher
@@ -68,6 +68,9 @@ class Watcher(Protocol):
 
     def tick(self) -> None:
         """Time passed; called about twice a second."""
+
+    def warn(self, message: str) -> None:
+        """Something deserves a person's attention."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class TrialAttempt:
         self._state = state
         self._planned = bench.experiments[state.index]
         self._grounds = grounds
+        self._start: Start
         self._made: ExperimentResult | None = None
         self._number = state.attempts + 1
         self._deadline = deadline
@@ -139,12 +143,19 @@ class TrialAttempt:
             EnvironmentNotFitError: What was measured cannot be written.
         """
         bench, state = self._bench, self._state
-        relative_log = str(self._log.relative_to(bench.folder.root))
+        start = bench.launcher.prepare(self._spec(), self._log, bench.signals)
+        if start.warning:
+            bench.watcher.warn(start.warning)
         bench.record.append(
             ExperimentRunning(
-                trial=state.trial, attempt=self._number, log_file=relative_log, launcher=bench.launcher.name
+                trial=state.trial,
+                attempt=self._number,
+                log_file=str(self._log.relative_to(bench.folder.root)),
+                launcher=start.launcher,
+                cold_because=start.cold_because,
             )
         )
+        self._start = start
         try:
             self._begin_recording()
             self._work()
@@ -157,14 +168,15 @@ class TrialAttempt:
 
     def _work(self) -> None:
         """Start the worker and follow it to the terminal event; no process of it is left afterwards."""
+        started_ns = time.monotonic_ns()
         try:
-            worker = self._bench.launcher.start(self._spec(), self._log)
+            worker = self._start.start()
         except OSError as error:
             self._fail(Fault("WorkerNotStarted", f"the worker cannot be started: {error}"), None)
             self._drop_recording()
             return
         try:
-            outcome = self._watch(worker)
+            outcome = self._watch(worker, started_ns)
             if isinstance(outcome, Measured):
                 # Recorded before the worker has gone: its teardown may take its time, or crash.
                 outcome = self._complete(outcome)
@@ -191,7 +203,7 @@ class TrialAttempt:
             metered=any(map(has_meter, channels)),
         )
 
-    def _watch(self, worker: Attempt) -> Measured | Fault | None:
+    def _watch(self, worker: Attempt, started_ns: int) -> Measured | Fault | None:
         limit = time.monotonic() + self._bench.study.limits.trial_s
         soak = SoakWatcher(self._bench.recorders.temperatures, worker.tell, over_s=self._bench.steady_s)
 
@@ -205,6 +217,7 @@ class TrialAttempt:
 
         supervisor = Supervisor(
             worker,
+            started_ns=started_ns,
             deadline=limit if self._deadline is None else min(limit, self._deadline),
             signals=self._bench.signals,
             on_phase=entered,
@@ -218,7 +231,7 @@ class TrialAttempt:
         torn = outcome is not None and outcome.error_type == "TornMessage"
         patience_s = SILENT_PATIENCE_S if outcome is None or torn or outcome.told else 0
         exited = worker.end(patience_s=patience_s, grace_s=STOP_GRACE_S, signals=self._bench.signals)
-        if torn and exited.signal and not exited.forced:
+        if torn and (exited.signal or exited.lost) and not exited.forced:
             outcome = None  # it did not write nonsense: it was killed while it wrote
         if self._out_of_session_time(outcome):
             self._interrupt("the study's deadline (limits.study_s) passed")
@@ -299,7 +312,8 @@ class TrialAttempt:
             config=planned.config,
             journal_seq=seq,
             journal_hash=head_hash,
-            launcher=bench.launcher.name,
+            launcher=self._start.launcher,
+            cold_because=self._start.cold_because,
             boundary=evaluation.boundary,
             provenance=evaluation.provenance,
             estimator=evaluation.estimator,

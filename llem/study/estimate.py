@@ -14,8 +14,6 @@ from llem.projections.history import HistoryFold, TrialCost
 from llem.study.folder import PARTS, StudyFolder
 from llem.study.plan import StudyPlan
 
-START_S = 3.0
-"""A worker's start: importing torch and transformers takes 2 to 3.5 s on machines of today."""
 TRIAL_BYTES = 16_000
 """Result file, events, manifest entry and log of one trial, as studies of this version leave them."""
 RECORDED_BYTES_PER_S = 1_500
@@ -31,8 +29,8 @@ class Estimate(Value):
 
     Attributes:
         duration_s: Time of all trials and of the gaps that last a fixed time.
-        at_least: Whether trials without an earlier one like them are in it, of which only the least is known: start,
-            guards and shortest windows as a metered trial has them, without loading, warm-up, soak and passes longer
+        at_least: Whether trials without an earlier one like them are in it, of which only the least is known: guards
+            and shortest windows as a metered trial has them, without start, loading, warm-up, soak and passes longer
             than a window.
         gaps_s: The part of it that is fixed gaps.
         cooling_at_most_s: What cool-downs may add.
@@ -110,14 +108,14 @@ def least_duration_s(config: ExperimentConfig, overhead_s: float | None) -> floa
 
     Args:
         config: The experiment.
-        overhead_s: What earlier trials took beside the window of the whole workload; if None, start, guards, the idle
+        overhead_s: What earlier trials took beside the window of the whole workload; if None, guards, the idle
             loaded model (as long as a guard) and the window of prefill alone, where there is one.
     """
     method = config.measurement
     if overhead_s is not None:
         return overhead_s + method.min_window_s
     windows = 2 if method.phases and config.generation.output_tokens > 1 else 1
-    return START_S + (1 + 2 * windows) * method.guard_s + windows * method.min_window_s
+    return (1 + 2 * windows) * method.guard_s + windows * method.min_window_s
 
 
 def _gaps(plan: StudyPlan) -> tuple[float, float]:

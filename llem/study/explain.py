@@ -15,7 +15,7 @@ DEFAULT = "default"
 FILLED_IN = {"prompts.source": "implied by the other keys", "prompts.sha256": "read from the file"}
 """Keys that llem fills in where the study leaves them out."""
 OF_COUNTRY = "implied by carbon.country"
-SECTIONS = ("prompts", "generation", "measurement")
+SECTIONS = ("prompts", "generation", "measurement", "environment")
 
 
 Origins = dict[str, dict[str, None]]

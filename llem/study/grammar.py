@@ -21,6 +21,8 @@ from llem.engines.base import EngineEntry
 
 STRUCTURE_KEYS = ("base", "experiments", "sweep", "exclude", "only")
 STUDY_KEYS = (*StudySettings.model_fields, *STRUCTURE_KEYS)
+OPEN_KEYS = ("model", "environment")
+"""Keys of an experiment below which there may be any name."""
 NOTE_PREFIX = "x-"
 """Keys at the top that begin so are the author's own: a home for YAML anchors."""
 
@@ -82,7 +84,7 @@ class Grammar:
             return f"{head!r} belongs to the whole study, so no experiment can have its own"
         if head not in self.experiment_keys and head not in self.engines:
             return unknown(head, [*self.experiment_keys, *self.engines])
-        if rest and head != "model" and not section:
+        if rest and head not in OPEN_KEYS and not section:
             return f"{head!r} is no section, so nothing lies below it"
         if rest and section and rest.partition(".")[0] not in section:
             return unknown(rest.partition(".")[0], section)

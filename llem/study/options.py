@@ -7,7 +7,8 @@ from llem.domain.steadiness import STEADY_S
 from llem.domain.validity import RERUN_CODES
 from llem.journal.mounts import FindMount, mount_of
 from llem.study.checking import CheckSettings
-from llem.study.launcher import Launcher, LocalLauncher
+from llem.study.launcher import Launcher
+from llem.study.local import LocalLauncher
 from llem.study.recorders import StartRecorder
 from llem.study.recording import RecorderClient
 

@@ -75,7 +75,7 @@ class Resolver:
         return self._checked[key]
 
     def _config(self, fields: dict[str, Any], problems: list[Found]) -> ExperimentConfig:
-        for name in SHARED[1:]:
+        for name in (*SHARED[1:], "environment"):
             if fields.get(name, ...) is None:
                 del fields[name]  # an empty section is one that says nothing
         prompts = fields.get("prompts")
@@ -94,7 +94,9 @@ class Resolver:
         self._require_prompts(config)
         self._require_sensors(config)
         self._checked.update({key: getattr(config, name) for name, key in keys.items()})
-        return sharing(config, engine_options=fields["engine_options"])
+        variables = json.dumps(config.environment)
+        environment = self._checked.setdefault(("environment", variables), config.environment)
+        return sharing(config, engine_options=fields["engine_options"], environment=environment)
 
     def _with_prompts_hash(self, config: ExperimentConfig) -> ExperimentConfig:
         """Read the prompts once, so that what is wrong with them is told before anything runs."""

@@ -150,6 +150,7 @@ class Session:
                 ending = self._guarded(recorders, signals)
             finally:
                 recorders.close()
+                self._launcher.close()
                 self._observer.close(self._fold)
         return ending
 

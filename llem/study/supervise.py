@@ -25,6 +25,7 @@ class Supervisor:
 
     Args:
         attempt: The started worker.
+        started_ns: A moment on ``time.monotonic_ns()`` before it was started: what it tells of begins later.
         deadline: When the attempt must be over, on ``time.monotonic()``.
         signals: Ending signals; one that comes ends the watching.
         on_phase: Called when the worker enters a phase.
@@ -36,6 +37,7 @@ class Supervisor:
         self,
         attempt: Attempt,
         *,
+        started_ns: int,
         deadline: float,
         signals: EndingSignals,
         on_phase: Callable[[PhaseMessage], None],
@@ -48,7 +50,7 @@ class Supervisor:
         self._on_phase = on_phase
         self._on_progress = on_progress
         self._tick = tick
-        self._started_ns = time.monotonic_ns()
+        self._started_ns = started_ns
         self.phase: Phase = "start"
 
     def watch(self) -> Measured | Fault | None:
@@ -147,6 +149,8 @@ def ended_silently(exited: Exit, log: Path) -> Fault:
     """Return the fault of a worker that ended without result or error, with the last words of its log."""
     if exited.forced:
         return Fault("WorkerClosedPipe", "the worker closed its pipe without a result and ran on, so it was ended")
+    if exited.lost:
+        return Fault("ZygoteDied", f"the worker {exited.describe()} before it sent a result: see logs/zygote.log")
     error_type = "WorkerKilled" if exited.signal else "WorkerExitedWithoutResult"
     words = last_words(log)
     ending = f"; its log ends: {words}" if words else ""

@@ -1,77 +1,11 @@
-"""``python -P -m llem.worker PARENT FD HEAR_FD``: started by the parent.
+"""``python -P -m llem.worker PARENT FD HEAR_FD``: a worker that is started cold, by the parent."""
 
-The specification comes on stdin; messages go out on FD; what the parent says meanwhile comes in on HEAR_FD.
-"""
-
-import os
-import pkgutil
-import signal
 import sys
-import traceback
-from pathlib import Path
 
-from pydantic import BaseModel
-
-from llem.domain.messages import ErrorMessage, ResultMessage, WorkerSpec
-from llem.engines import ENGINES
-from llem.engines.base import Engine, EngineError
 from llem.lifeline import die_with_parent
-from llem.worker.hearing import HearingPipe
-from llem.worker.protocol import measure
-
-OUT_OF_MEMORY_REMEDY = "Lower batch_size, prompts.input_tokens or generation.output_tokens, or use a smaller dtype."
-
-
-def main(arguments: list[str]) -> int:
-    """Run one attempt and return the exit code: 0 with a result, 1 with an error; both were sent first."""
-    parent, descriptor, hearing = arguments
-    die_with_parent(int(parent))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    pipe = os.fdopen(int(descriptor), "wb")
-
-    def send(message: BaseModel) -> None:
-        pipe.write(message.model_dump_json().encode() + b"\n")
-        pipe.flush()
-
-    try:
-        spec = WorkerSpec.model_validate_json(sys.stdin.buffer.read())
-        hear = HearingPipe(int(hearing))
-        engine = _engine(spec)
-        send(ResultMessage(measured=measure(engine, spec, send, hear)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told what it was
-        send(_told(error))
-        traceback.print_exc()
-        return 1
-    return 0
-
-
-def _engine(spec: WorkerSpec) -> Engine:
-    entry = ENGINES[spec.config.engine]
-    base_dir = Path(spec.base_dir)
-    os.environ.update(entry.environment(spec.config, base_dir))
-    adapter = pkgutil.resolve_name(entry.adapter)
-    engine: Engine = adapter(spec.config, base_dir)
-    return engine
-
-
-def _told(error: Exception) -> ErrorMessage:
-    """Return the message for an exception: its own words where it has them, else its class and trace."""
-    if isinstance(error, EngineError):
-        return ErrorMessage(error_type=error.error_type, error_message=str(error)[:20_000])
-    text = str(error) or type(error).__name__
-    if (
-        type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or isinstance(error, MemoryError)
-    ):
-        return ErrorMessage(error_type="OutOfMemory", error_message=f"{text[:10_000]} {OUT_OF_MEMORY_REMEDY}")
-    trace = "".join(traceback.format_exception(error))
-    return ErrorMessage(error_type=type(error).__name__, error_message=text[:20_000], traceback=trace[-100_000:])
-
+from llem.worker.attempt import run
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All that counts has been sent. Taking torch apart in order would cost every trial most of a second.
-    os._exit(code)
+    parent, *descriptors = sys.argv[1:]
+    die_with_parent(int(parent))
+    run(*map(int, descriptors))

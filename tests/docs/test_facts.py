@@ -11,7 +11,7 @@ from llem.cli.planview import plan_json
 from llem.domain.order import n_rows
 from llem.domain.spec import STUDY_NAME_PATTERN, OrderKind
 from llem.engines.transformers_rules import RULES
-from llem.study.estimate import START_S, estimate
+from llem.study.estimate import estimate
 from llem.study.grammar import NOTE_PREFIX, STRUCTURE_KEYS
 from llem.study.layers import MAX_BASES, MERGING_SETTINGS
 from llem.study.load import MANY_TRIALS, MOST_POINTS, MOST_TRIALS, load_study
@@ -93,7 +93,6 @@ def test_the_questions_are_those_of_the_code():
         f"more than {ASK_TRIALS:,} trials, or the [estimate](plan.md#estimate) is over {ASK_DURATION_S // 3600} h"
         in text
     )
-    assert f"{START_S:g} s to start a worker" in page("plan.md")
 
 
 @pytest.fixture

@@ -522,3 +522,14 @@ def test_two_experiments_that_differ_have_different_summaries(make, one, other):
     assert config_hash(configs[0]) != config_hash(configs[1])
     summaries = [build_config_summary(config, varying_keys(configs)) for config in configs]
     assert canonical_json(summaries[0]) != canonical_json(summaries[1])
+
+
+def test_settings_that_came_later_change_a_hash_only_where_they_change_something(make):
+    plain = config_hash(make.config())
+    assert config_hash(make.config(environment={}, measurement={"isolation": "auto"})) == plain
+    others = [
+        make.config(measurement={"isolation": "exec"}),
+        make.config(environment={"OMP_NUM_THREADS": "1"}),
+        make.config(environment={"OMP_NUM_THREADS": "2"}),
+    ]
+    assert len({plain, *map(config_hash, others)}) == 4

@@ -71,3 +71,32 @@ def test_a_deadline_is_a_positive_finite_number(limit):
 def test_a_configuration_cannot_be_changed(make):
     with pytest.raises(ValidationError, match="frozen"):
         make.config().batch_size = 2
+
+
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM", "_x9", "OMP_NUM_THREADS"])
+def test_a_variable_of_a_trial_has_a_plain_name_and_any_text(make, name):
+    assert make.config(environment={name: "1, 2\n"}).environment == {name: "1, 2\n"}
+
+
+@pytest.mark.parametrize("name", ["", "9", "A-B", "A=B", "A B", "A\0", "Ä"])
+def test_what_is_no_name_of_a_variable_is_refused(make, name):
+    with pytest.raises(ValidationError, match="is no name of a variable"):
+        make.config(environment={name: "x"})
+
+
+@pytest.mark.parametrize(
+    "name", ["HF_TOKEN", "API_KEY", "aws_secret_access_key", "DB_PASSWORD", "GITHUB_TOKENS", "KEY", "SECRET_PATH"]
+)
+def test_a_variable_that_looks_like_a_secret_is_refused_since_it_would_be_recorded(make, name):
+    with pytest.raises(ValidationError, match="looks like a secret, and the values here are recorded"):
+        make.config(environment={name: "x"})
+
+
+def test_a_variable_is_text_without_nul_and_none_of_llem_s_own(make):
+    for value in (1, True, None, 1.5):
+        with pytest.raises(ValidationError, match="valid string"):
+            make.config(environment={"A": value})
+    with pytest.raises(ValidationError, match="holds a NUL"):
+        make.config(environment={"A": "a\0b"})
+    with pytest.raises(ValidationError, match="is llem's own"):
+        make.config(environment={"LLEM_ATTEMPT": "x"})

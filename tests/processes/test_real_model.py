@@ -13,7 +13,7 @@ import pytest
 
 from llem.domain.measured import Measured
 from llem.domain.messages import Stagger, WorkerSpec
-from llem.study.launcher import LocalLauncher
+from llem.study.local import LocalLauncher
 from llem.study.signals import EndingSignals
 from llem.study.supervise import Supervisor
 
@@ -235,10 +235,13 @@ def test_a_metered_worker_idles_and_makes_both_windows_in_segments(make: Any, tm
     stagger = Stagger(segments=3, period_s=0.1)
     spec = WorkerSpec(trial="a_c1", attempt=1, config=config, base_dir="/", guard_s=0.06, stagger=stagger)
     with EndingSignals() as signals:
-        worker = LocalLauncher(str(tmp_path)).start(spec, tmp_path / "worker.log")
+        launcher = LocalLauncher(str(tmp_path), zygote=None)
+        started_ns = time.monotonic_ns()
+        worker = launcher.prepare(spec, tmp_path / "worker.log", signals).start()
         try:
             measured = Supervisor(
                 worker,
+                started_ns=started_ns,
                 deadline=time.monotonic() + 80,
                 signals=signals,
                 on_phase=lambda message: None,
@@ -263,6 +266,28 @@ def test_a_metered_worker_idles_and_makes_both_windows_in_segments(make: Any, tm
             assert segment.passes >= 2
             assert (segment.t0_ns - segment.guard_start_ns) / 1e9 >= 0.06
             assert (segment.t0_ns - window.t0_ns) / 1e9 >= number * (SHORT["min_window_s"] / 3 + 0.06)
+
+
+def test_a_forked_and_a_new_worker_measure_the_same(lab: Any) -> None:
+    measurement = {**SHORT, "warmup_passes": 3, "min_window_s": 0.6, "sensors": []}
+    sweep = {"measurement.isolation": ["auto", "exec"]}
+    generation = {"output_tokens": OUTPUT, "do_sample": True}
+    study_file = write(
+        lab, "starts", sweep=sweep, measurement=measurement, generation=generation, cycles=3, order="interleave"
+    )
+    _, study = run(lab, study_file)
+    found = [study.result(trial) for trial in study.trials()]
+    ways = {(one["config"]["measurement"]["isolation"], one["launcher"], one["cold_because"]) for one in found}
+    assert ways == {("auto", "local-warm", None), ("exec", "local-cold", None)}
+    for same in ("outputs_sha256", "prompts_sha256"):
+        assert len({one["measured"]["work"][same] for one in found}) == 1
+    assert len({one["figures"]["flops"] / one["measured"]["window"]["passes"] for one in found}) == 1
+    # The best of three: a machine that others use too slows one now and then, and never makes one faster.
+    warm, cold = (
+        max(one["figures"]["output_tokens_per_s"] for one in found if one["launcher"] == launcher)
+        for launcher in ("local-warm", "local-cold")
+    )
+    assert 0.5 < warm / cold < 2
 
 
 MAKE_MODEL = """

@@ -9,7 +9,7 @@ import pytest
 
 from llem.domain.measured import Measured
 from llem.domain.messages import WorkerSpec
-from llem.study.launcher import LocalLauncher
+from llem.study.local import LocalLauncher
 from llem.study.recording import RecorderClient
 from llem.study.signals import EndingSignals
 from llem.study.soak import SoakWatcher
@@ -27,13 +27,14 @@ def soak(make: Any, place: Path, **model: Any) -> Any:
     command = (sys.executable, "-P", str(WORKERS / "acting_recorder.py"))
     with EndingSignals() as signals:
         recorder = RecorderClient([], place / "recorder.log", signals, command=command)
-        worker = LocalLauncher(str(place), (sys.executable, str(WORKERS / "acting_worker.py"))).start(
-            spec, place / "worker.log"
-        )
+        launcher = LocalLauncher(str(place), (sys.executable, str(WORKERS / "acting_worker.py")), zygote=None)
+        started_ns = time.monotonic_ns()
+        worker = launcher.prepare(spec, place / "worker.log", signals).start()
         try:
             watcher = SoakWatcher(recorder.temperatures, worker.tell, over_s=0.5, look_every_s=0.1)
             measured = Supervisor(
                 worker,
+                started_ns=started_ns,
                 deadline=time.monotonic() + 60,
                 signals=signals,
                 on_phase=watcher.entered,

@@ -33,7 +33,9 @@ def awq_needs_float16(config, base_dir, machine) -> Sequence[Problem]:
 VLLM = EngineEntry(
     options=VllmOptions,
     check=awq_needs_float16,
-    environment=lambda config, base_dir: {},
+    environment=lambda config, base_dir, answers: {},
+    late_variables=frozenset(),
+    preload="nowhere:nothing",
     adapter="nowhere:nothing",
 )
 

@@ -14,13 +14,16 @@ from llem.study.grounds import Grounds
 class Unwilling:
     """A launcher that notes what it is asked for and starts nothing."""
 
-    name = "unwilling"
+    launcher, cold_because, warning = "unwilling", None, None
 
     def __init__(self):
         self.specs = []
 
-    def start(self, spec, log):
+    def prepare(self, spec, log, signals):
         self.specs.append(spec)
+        return self
+
+    def start(self):
         raise OSError("no more processes")
 
 

@@ -51,11 +51,11 @@ def headline(energy_j=20.0, duration_s=2.0, **changes):
     return {"energy_total_j": energy_j, "duration_s": duration_s, **changes}
 
 
-def test_by_the_settings_a_trial_takes_start_guards_and_its_shortest_window(planned):
+def test_by_the_settings_a_trial_takes_guards_and_its_shortest_window(planned):
     settings = "{guard_s: 0.5, min_window_s: 6.5, phases: false}"
     found = estimate(planned(f"measurement: {settings}\nsweep: {{batch_size: [1, 2]}}\n"))
     assert found.model_dump() == {
-        "duration_s": 4 * (3.0 + 3 * 0.5 + 6.5),
+        "duration_s": 4 * (3 * 0.5 + 6.5),
         "at_least": True,
         "gaps_s": 0.0,
         "cooling_at_most_s": 0.0,
@@ -63,7 +63,7 @@ def test_by_the_settings_a_trial_takes_start_guards_and_its_shortest_window(plan
         "energy_j": None,
         "energy_provenance": "none",
         "energy_reason": UNKNOWN,
-        "disk_bytes": 1_200_000 + 4 * 16_000 + 44 * 1_500,
+        "disk_bytes": 1_200_000 + 4 * 16_000 + 32 * 1_500,
         "basis": "settings",
         "known_experiments": 0,
     }
@@ -73,12 +73,12 @@ def test_by_the_settings_a_trial_takes_start_guards_and_its_shortest_window(plan
 def test_prefill_alone_is_a_second_window_unless_there_is_nothing_else(planned, output_tokens, windows):
     generation = f"generation: {{output_tokens: {output_tokens}}}\n"
     plan = planned("measurement: {guard_s: 0.5, min_window_s: 6}\n" + generation)
-    assert estimate(plan).duration_s == 2 * (3.0 + 0.5 + windows * (2 * 0.5 + 6.0))
+    assert estimate(plan).duration_s == 2 * (0.5 + windows * (2 * 0.5 + 6.0))
 
 
 def test_each_experiment_has_its_own_window(planned):
     plan = planned("measurement: {guard_s: 0, phases: false}\nsweep: {measurement.min_window_s: [1, 10]}\n")
-    assert estimate(plan).duration_s == 2 * (4.0 + 13.0)
+    assert estimate(plan).duration_s == 2 * (1.0 + 10.0)
 
 
 GAPS = {
@@ -106,7 +106,7 @@ GAPS = {
 def test_gaps_stand_before_every_trial_but_the_first(planned, gaps, fixed_s, cooling_s):
     found = estimate(planned(f"measurement: {{guard_s: 0, phases: false}}\nsweep: {{batch_size: [1, 2, 4]}}\n{gaps}"))
     assert (found.gaps_s, found.cooling_at_most_s) == (fixed_s, cooling_s)
-    assert found.duration_s == 6 * 13.0 + fixed_s
+    assert found.duration_s == 6 * 10.0 + fixed_s
 
 
 def test_one_trial_alone_waits_for_nothing(planned):

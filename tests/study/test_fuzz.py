@@ -90,6 +90,8 @@ VALUES = {
     "generation.seed": (NUMBERS, ODD_NUMBERS),
     "measurement.sensors": (st.sampled_from(["auto", ["rapl"], ["nvml", "rapl"]]), st.sampled_from([["x"], "rapl"])),
     "measurement.guard_s": (st.sampled_from([0, 0.5, 1, 1.0]), ODD_NUMBERS),
+    "measurement.isolation": (st.sampled_from(["auto", "exec"]), st.just("fork")),
+    "environment.OMP_NUM_THREADS": (st.sampled_from(["1", "2"]), st.sampled_from([1, None, "a\0"])),
     "transformers.device": (st.sampled_from(["cpu", "auto"]), st.sampled_from(["cuda", "cuda:0", "gpu"])),
     "transformers.device_map": (st.none(), st.sampled_from(["auto", {"": "cpu"}])),
     "transformers.quantization_config": (st.none(), st.sampled_from([{"quant_method": "bitsandbytes"}, {}])),

@@ -12,7 +12,9 @@ from llem.study.machine import UnknownMachine
 
 # Two lines, so that the third is where a case begins.
 HEAD = "name: tiny\nmodel: {config: llama}\n"
-KEYS_OF_AN_EXPERIMENT = "batch_size, dtype, engine, generation, measurement, model, prompts, transformers"
+KEYS_OF_AN_EXPERIMENT = (
+    "batch_size, dtype, engine, environment, generation, measurement, model, prompts, transformers"
+)
 
 
 @pytest.fixture

@@ -315,6 +315,25 @@ AXES = [
         [(0, "auto"), (0, ["rapl"]), (1, "auto"), (1, ["rapl"]), (2, "auto"), (2, ["rapl"])],
         "6 declared, 6 experiments, 30 trials",
     ),
+    Case(
+        "variables are swept one by one, beside those that all have",
+        'environment: {A: x}\nsweep: {environment.B_C: ["1", "2"], measurement.isolation: [auto, exec]}\n',
+        "environment measurement.isolation",
+        [
+            ({"A": "x", "B_C": "1"}, "auto"),
+            ({"A": "x", "B_C": "1"}, "exec"),
+            ({"A": "x", "B_C": "2"}, "auto"),
+            ({"A": "x", "B_C": "2"}, "exec"),
+        ],
+        "4 declared, 4 experiments, 20 trials",
+    ),
+    Case(
+        "variables of an alternative stand for all of them",
+        "sweep: {g: [{}, {environment: {A: x, B: y}}]}\n",
+        "environment",
+        [{}, {"A": "x", "B": "y"}],
+        "2 declared, 2 experiments, 10 trials",
+    ),
 ]
 
 GROUPS = [

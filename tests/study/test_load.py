@@ -125,8 +125,8 @@ WRONG = {
         HEAD + "xyzzy: 3\n",
         [
             "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of base, batch_size, carbon, cycles, dtype, "
-            "engine, exclude, experiments, gaps, generation, limits, measurement, model, name, only, order, profile, "
-            "prompts, reruns, seed, sweep, transformers",
+            "engine, environment, exclude, experiments, gaps, generation, limits, measurement, model, name, only, "
+            "order, profile, prompts, reruns, seed, sweep, transformers",
         ],
     ),
     "unknown key in generation": (

@@ -28,12 +28,14 @@ class ExperimentRunning(TrialEvent):
     Attributes:
         log_file: Where the worker's stdout and stderr go, below the study folder.
         launcher: How the worker is started.
+        cold_because: Why its process is new, where a forked one was wanted.
     """
 
     kind: Literal["experiment_running"] = "experiment_running"
     v: Literal[1] = 1
     log_file: str
     launcher: str
+    cold_because: str | None = None
 
 
 class PhaseEntered(TrialEvent):

@@ -5,12 +5,16 @@ X in the first one and as Y from the second one on. Raw JSON and no pydantic, so
 """
 
 import ctypes
+import faulthandler
 import json
 import os
+import random
+import resource
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,6 +143,73 @@ def ok(worker: Worker) -> None:
 
 
 ok_too = ok
+
+
+def tell_state(worker: Worker) -> None:
+    """Tell in the log what this process has and is, and then leave it as soiled as can be."""
+    state = {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "group": os.getpgrp(),
+        "session": os.getsid(0),
+        "threads": len(os.listdir("/proc/self/task")),
+        "descriptors": {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in descriptors()},
+        "pipes": [worker.pipe, worker.hearing],
+        "handlers": {s.name: str(signal.getsignal(s)) for s in signal.Signals if s != signal.SIGINT},
+        "blocked": [int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+        "folder": os.getcwd(),
+        "umask": os.umask(0o22),
+        "limits": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "environment": dict(os.environ),
+        "drawn": random.random(),
+        "soiled": list(SOILED),
+        "faulthandler": faulthandler.is_enabled(),
+        "stdin_left": len(sys.stdin.buffer.read()),
+        "arguments": sys.argv[1:],
+        "name": Path("/proc/self/comm").read_text().strip(),
+        "deathsig": death_signal(),
+    }
+    print(json.dumps(state), flush=True)
+    SOILED.append("a trial was here")
+    os.environ["SOILED"] = "yes"
+    os.chdir("/")
+    os.umask(0)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    random.seed(0)
+    threading.Thread(target=time.sleep, args=(FOR_EVER_S,), daemon=True).start()
+    open("/dev/zero").close()
+    worker.phases()
+    worker.write(worker.result())
+    os._exit(0)
+
+
+SOILED: list[str] = []
+
+
+def descriptors() -> list[int]:
+    return [fd for fd in map(int, os.listdir("/proc/self/fd")) if os.path.exists(f"/proc/self/fd/{fd}")]
+
+
+def death_signal() -> int:
+    found = ctypes.c_int()
+    ctypes.CDLL(None).prctl(2, ctypes.byref(found), 0, 0, 0)  # PR_GET_PDEATHSIG
+    return found.value
+
+
+def leave_daemon(worker: Worker) -> None:
+    """Leave a process as a daemon: forked twice, in a session of its own, with an empty environment."""
+    worker.phases("load")
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        Path(worker.model["pid_file"]).write_text(str(os.getpid()))
+        os.execve(sys.executable, [sys.executable, "-S", "-c", "import time; time.sleep(3600)"], {})
+    os.wait()
+    while not os.path.exists(worker.model["pid_file"]) or not Path(worker.model["pid_file"]).read_text():
+        time.sleep(0.001)
+    os._exit(7)
 
 
 def soak(worker: Worker) -> None:
@@ -464,8 +535,9 @@ def exception(worker: Worker) -> None:
 def tell_of_survivors(spec: dict, study: str) -> None:
     """Say in the log which processes of other attempts of this study live while this one starts."""
     own = os.environ["LLEM_ATTEMPT"]
+    ours = (str(os.getpid()), str(os.getppid()))  # a forked one shows the variables of its zygote
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+        if folder.name.isdigit() and folder.name not in ours:
             try:
                 variables = (folder / "environ").read_bytes().split(b"\0")
             except OSError:

@@ -16,9 +16,9 @@ from llem.domain.steadiness import STEADY_S
 from llem.journal.mounts import Mount, mount_of
 from llem.study.checking import CheckSettings
 from llem.study.extend import Revision
-from llem.study.launcher import LocalLauncher
 from llem.study.load import load_study
 from llem.study.loading import LOAD_COMMAND
+from llem.study.local import LocalLauncher
 from llem.study.options import SessionOptions
 from llem.study.plan import plan_study
 from llem.study.recording import RecorderClient
@@ -30,7 +30,12 @@ WORKER = os.environ.get("LLEM_ACTING_WORKER", str(HERE / "acting_worker.py"))
 
 
 def make_launcher(study: str) -> LocalLauncher:
-    return LocalLauncher(study, command=(sys.executable, WORKER) if WORKER.endswith(".py") else (WORKER,))
+    zygote = os.environ.get("LLEM_ACTING_ZYGOTE")
+    return LocalLauncher(
+        study,
+        command=(sys.executable, WORKER) if WORKER.endswith(".py") else (WORKER,),
+        zygote=(sys.executable, str(HERE / "acting_zygote.py"), zygote) if zygote else None,
+    )
 
 
 def start_recorder(sensors: Sequence[str], log: Path, signals: EndingSignals) -> RecorderClient:
