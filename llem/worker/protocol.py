@@ -52,7 +52,10 @@ def measure(engine: Engine, spec: WorkerSpec, send: Send, hear: Hear) -> Measure
         prefill = _prefill(engine, plan, voice)
 
     voice.enter("latency")
-    timings = [engine.timed_pass() for _ in range(settings.latency_passes)]
+    timings = []
+    for done in range(1, settings.latency_passes + 1):
+        timings.append(engine.timed_pass())
+        voice.progress(done, done / settings.latency_passes)
     outputs_sha256 = engine.outputs_sha256()
     voice.enter("teardown")
     return Measured(

@@ -8,7 +8,7 @@ import pytest
 
 from llem.domain.convergence import still_changing
 from llem.domain.measured import Flops, Memory, ModelFacts
-from llem.domain.messages import GoOn, PhaseMessage, Stagger, WorkerSpec
+from llem.domain.messages import GoOn, PhaseMessage, ProgressMessage, Stagger, WorkerSpec
 from llem.engines.base import BatchTiming, PassCount
 from llem.worker.hearing import HearingPipe
 from llem.worker.protocol import measure
@@ -149,6 +149,20 @@ def test_without_a_meter_nothing_is_done_for_figures_of_energy_alone(act):
     measured, sent, _ = act(guard_s=0.01, phases=True, metered=False)
     assert phases(sent) == ["load", "prepare", "warmup", "measure", "latency", "teardown"]
     assert (measured.loaded_idle, measured.prefill) == (None, None)
+
+
+def test_a_worker_speaks_after_a_long_timed_pass(act):
+    class Slow(ActingEngine):
+        def timed_pass(self):
+            time.sleep(0.5)
+            return super().timed_pass()
+
+    sent = act(Slow(), latency_passes=2)[1]
+    after = sent[[getattr(message, "phase", None) for message in sent].index("latency") + 1 :]
+    assert [(message.done, message.fraction) for message in after if isinstance(message, ProgressMessage)] == [
+        (1, 0.5),
+        (2, 1.0),
+    ]
 
 
 def test_loading_ends_when_the_devices_are_done(act):
