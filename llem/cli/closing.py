@@ -7,11 +7,20 @@ from pathlib import Path
 from llem.cli.console import table_console
 from llem.cli.results import print_results
 from llem.cli.screen import silence_broken_streams
-from llem.cli.words import invalid_text, next_step
+from llem.cli.text import printable
+from llem.cli.words import budget_text, invalid_text, next_step
+from llem.domain.events.session import SessionEnd
 from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result
 from llem.study.session import Ending
 
+HOW_ON: dict[SessionEnd, str] = {
+    "study_deadline": "A resume has as long again; --limit study_s=… gives it another limit.",
+    "energy_budget": "Raise it with: llem study resume --limit energy_kwh=…",
+    "fail_fast": "The rest stays pending.",
+    "breaker": "The rest is skipped. See what ails this machine: llem doctor",
+}
+"""What a person may want to know where a session was stopped."""
 FOUND = {"experiments", "comparisons", "carbon"}
 
 
@@ -21,9 +30,9 @@ def close_session(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
         _show_results(ending, fold, root, as_json=as_json)
         if ending.error is not None:
             print(f"error: {ending.error}", file=sys.stderr)
-        invalid = invalid_text(fold)
-        if invalid is not None:
-            print(invalid, file=sys.stderr)
+        for told in (invalid_text(fold), budget_text(fold), stopped_text(ending)):
+            if told is not None:
+                print(told, file=sys.stderr)
         print(next_step(ending.reason, fold, root), file=sys.stderr)
     except OSError:
         silence_broken_streams()  # nobody looks any more; the exit code tells all the same
@@ -40,3 +49,10 @@ def _show_results(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
         print(json.dumps({**closing, **found}), flush=True)
     elif result is not None and any(summary.n_valid + summary.n_invalid for summary in result.experiments):
         print_results(table_console(), result)
+
+
+def stopped_text(ending: Ending) -> str | None:
+    """Return what stopped a session before all trials had run; None where nothing of the plan's did."""
+    if ending.stopped is None:
+        return None
+    return f"Stopped: {printable(ending.stopped)}. {HOW_ON.get(ending.reason, '')}".rstrip()

@@ -91,6 +91,7 @@ def run(
     output: Output = STUDIES,
     changes: Changes = NO_CHANGES,
     dry_run: Switch = False,
+    fail_fast: Switch = False,
     yes: Yes = False,
     json: Switch = False,
 ) -> int:
@@ -104,6 +105,8 @@ def run(
         Folder in which the study's own folder is created.
     dry_run
         Show the plan and run nothing, as `llem study plan` does.
+    fail_fast
+        End the session at the first trial that fails, its retries included; the rest stays pending.
     yes
         Do not ask before a large or long study.
     json
@@ -113,7 +116,7 @@ def run(
         return plan(study, changes=changes, output=output, yes=yes, json=json)
     from llem.cli.run import run_study
 
-    return run_study(study, changes.settings(), output, yes=yes, as_json=json)
+    return run_study(study, changes.settings(), output, fail_fast=fail_fast, yes=yes, as_json=json)
 
 
 def resume(
@@ -124,6 +127,8 @@ def resume(
     study: Path | None = None,
     extend: Switch = False,
     changes: Changes = NO_CHANGES,
+    limit: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
+    fail_fast: Switch = False,
     yes: Yes = False,
     json: Switch = False,
 ) -> int:
@@ -141,6 +146,10 @@ def resume(
         A study file that the study must be like; what differs is shown, and nothing runs.
     extend
         Add the experiments and cycles that only --study has. What was measured stays.
+    limit
+        name=value: another limit from now on, such as study_s=28800; null takes it away. Can be given several times.
+    fail_fast
+        End the session at the first trial that fails, its retries included; the rest stays pending.
     yes
         With --study: do not ask before many trials are added.
     json
@@ -148,9 +157,9 @@ def resume(
     """
     from llem.cli.resume import newest_unfinished, resume_folder, revision
 
-    asked = revision(study, changes.settings(), extend=extend, yes=yes)
+    asked = revision(study, changes.settings(), limit or [], extend=extend, yes=yes)
     root = newest_unfinished(output) if folder is None else folder
-    return resume_folder(root, asked, retry_failed=retry_failed, as_json=json)
+    return resume_folder(root, asked, retry_failed=retry_failed, fail_fast=fail_fast, as_json=json)
 
 
 def log(

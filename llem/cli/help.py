@@ -18,7 +18,7 @@ class Help(NamedTuple):
 EXIT_CODES = """\
 Exit codes:
   0    every trial completed
-  1    the study ended with failed or skipped trials
+  1    the study ended with failed or skipped trials, or was stopped
   2    bad input or usage
   3    the machine is not fit: no space, study locked by another session, journal damaged
   130  interrupted (129, 143 by SIGHUP, SIGTERM): go on with `llem study resume`
@@ -86,12 +86,13 @@ pending ones run.
 
 With --study the study must be what that file says; what differs is shown.
 --extend adds the experiments and cycles that only the file has. Give --set
-and the like as `llem study run` was given them.
+and the like as `llem study run` was given them. --limit needs no file.
 """,
     """\
   llem study resume
   llem study resume studies/quickstart_2026-11-22T10-00-00
   llem study resume --no-retry-failed
+  llem study resume --limit study_s=28800 --limit load_s=7200
   llem study resume studies/quickstart_2026-11-22T10-00-00 --study study.yaml --extend
 """,
 )

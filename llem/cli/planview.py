@@ -181,7 +181,7 @@ def gap_text(gap: Gap) -> str:
 
 
 def _values(values: Sequence[Explained], *, every_value: bool) -> Lines:
-    study_wide = ("profile", "cycles", "reruns", "gaps.", "limits.", "carbon.")
+    study_wide = ("profile", "cycles", "reruns", "retries", "gaps.", "limits.", "carbon.")
     shown = [v for v in values if every_value or v.key.startswith((METHOD, *study_wide))]
     texts = [(value.key, _few([_shown(one) for one in value.values]), _few(value.origins)) for value in shown]
     widths = [min(40, max((len(text[column]) for text in texts), default=0)) for column in (0, 1)]

@@ -1,6 +1,7 @@
 """``llem study resume``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llem.cli.closing import close_session
@@ -9,15 +10,24 @@ from llem.cli.reading import studies_in
 from llem.cli.run import SessionView, tell_left_out, warn
 from llem.domain.errors import InputError
 from llem.study.extend import Revision
+from llem.study.options import USUAL
+from llem.study.relimit import NewLimits
 from llem.study.run import resume_study
 
 
-def revision(study: Path | None, settings: Sequence[str], *, extend: bool, yes: bool) -> Revision | None:
-    """Return what a study file asks of the study; None where none was named.
+def revision(
+    study: Path | None, settings: Sequence[str], limits: Sequence[str], *, extend: bool, yes: bool
+) -> Revision | NewLimits | None:
+    """Return what a study file, or new limits alone, ask of the study; None where neither was given.
 
     Raises:
-        InputError: A file that was not named would be changed.
+        InputError: A file that was not named would be changed, or both were given.
     """
+    if study is not None and limits:
+        raise InputError(
+            "--limit changes the limits of the plan as it was recorded, and --study names another plan.",
+            remedy="With --study, write --set limits.NAME=VALUE --extend.",
+        )
     if study is not None:
         agree = no_question if yes else agree_to_add
         return Revision(study, settings, extend=extend, many=yes, tell=tell_left_out, warn=warn, agree=agree)
@@ -26,10 +36,12 @@ def revision(study: Path | None, settings: Sequence[str], *, extend: bool, yes: 
             "--extend, --set, --cycles, --order and --profile change a study file, and none was given.",
             remedy="Name it with --study FILE; without it, a study is resumed as it was planned.",
         )
-    return None
+    return NewLimits(limits) if limits else None
 
 
-def resume_folder(root: Path, revision: Revision | None, *, retry_failed: bool, as_json: bool) -> int:
+def resume_folder(
+    root: Path, revision: Revision | NewLimits | None, *, retry_failed: bool, fail_fast: bool, as_json: bool
+) -> int:
     """Go on with the study in ``root``, show how it ended and return the exit code.
 
     Raises:
@@ -37,7 +49,8 @@ def resume_folder(root: Path, revision: Revision | None, *, retry_failed: bool, 
         EnvironmentNotFitError: The machine is not fit for it.
     """
     view = SessionView(as_json=as_json)
-    ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision)
+    options = replace(USUAL, fail_fast=fail_fast)
+    ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision, options=options)
     return close_session(ending, view.fold, view.root, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llem.cli.closing import close_session
@@ -11,13 +12,16 @@ from llem.cli.text import counted, printable
 from llem.projections.manifest import ManifestFold
 from llem.study.estimate import estimate
 from llem.study.folder import StudyFolder
+from llem.study.options import USUAL
 from llem.study.plan import StudyPlan
 from llem.study.run import start_study
 
 MOST_REASONS = 10
 
 
-def run_study(study: Path, settings: Sequence[str], output: Path, *, yes: bool, as_json: bool) -> int:
+def run_study(
+    study: Path, settings: Sequence[str], output: Path, *, fail_fast: bool, yes: bool, as_json: bool
+) -> int:
     """Plan a study file, run it, show how it ended and return the exit code.
 
     Raises:
@@ -29,7 +33,7 @@ def run_study(study: Path, settings: Sequence[str], output: Path, *, yes: bool, 
     if not yes:
         agree_to_run(plan, estimate(plan))
     view = SessionView(as_json=as_json)
-    ending = start_study(plan, output, view.observe)
+    ending = start_study(plan, output, view.observe, options=replace(USUAL, fail_fast=fail_fast))
     return close_session(ending, view.fold, view.root, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from llem.cli.console import table_console
 from llem.cli.reading import read_fold
 from llem.cli.results import print_results
 from llem.cli.text import counted, printable
-from llem.cli.words import invalid_text, next_step
+from llem.cli.words import budget_text, invalid_text, next_step
 from llem.domain.events.session import SessionEnd
 from llem.domain.manifest import StudyManifest
 from llem.domain.study_result import StudyResult
@@ -51,9 +51,9 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         print(f"A session runs it now. Watch it: llem study log {folder} --follow", file=sys.stderr)
     else:
         reason: SessionEnd = "finished" if view.fold.finished else "interrupted"
-        invalid = invalid_text(view.fold)
-        if invalid is not None:
-            print(invalid, file=sys.stderr)
+        for told in (invalid_text(view.fold), budget_text(view.fold)):
+            if told is not None:
+                print(told, file=sys.stderr)
         print(next_step(reason, view.fold, folder), file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ from llem.domain.events.session import SessionEnd
 from llem.domain.result import Headline
 from llem.domain.sensing import Provenance
 from llem.domain.statistics import EnergyMean, MeanWithInterval
+from llem.projections.budget import J_PER_KWH, energy_spent
 from llem.projections.manifest import ManifestFold, runs_again
 
 MODELLED_MARK = "~"
@@ -110,7 +111,7 @@ def headline_text(headline: Headline) -> str:
 def next_step(reason: SessionEnd, fold: ManifestFold, root: Path) -> str:
     """Return the last line of a session: what to type next."""
     folder = shlex.quote(str(root))
-    if reason != "finished":
+    if reason not in ("finished", "breaker"):
         again = sum(runs_again(fold, state) for state in fold.trials.values())
         left = len(fold.trials) - fold.count("completed") + again
         return f"{left} of {len(fold.trials)} trials left. Go on with: llem study resume {folder}"
@@ -133,3 +134,14 @@ def invalid_text(fold: ManifestFold) -> str | None:
     told = ", ".join(f"{printable(code, 60)} {number} ×" for code, number in codes.items())
     verb = "is" if len(invalid) == 1 else "are"
     return f"{len(invalid)} of {counted(len(fold.trials), 'trial')} {verb} invalid and in no mean: {told}"
+
+
+def budget_text(fold: ManifestFold) -> str | None:
+    """Return how much of its energy a study has taken, and what is not known of it; None where it has no limit."""
+    limit_kwh = ((fold.study or {}).get("limits") or {}).get("energy_kwh")
+    if limit_kwh is None:
+        return None
+    spent = energy_spent(fold)
+    told = f"Windows took {spent.measured_j / J_PER_KWH:.3g} of limits.energy_kwh = {limit_kwh:g} kWh"
+    left_out = f"; not in it: {counted(spent.unmeasured, 'result')} without measured energy"
+    return f"{told}{left_out if spent.unmeasured else ''}."

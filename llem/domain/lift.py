@@ -14,6 +14,16 @@ def _study_planned_1(data: Data) -> Data:
     return lifted
 
 
+NO_LIMIT = dict.fromkeys(
+    ("start_s", "load_s", "warmup_s", "measurement_s", "silence_s", "energy_kwh", "consecutive_failures")
+)
+
+
+def _with_all_limits(data: Data) -> Data:
+    """Earlier forms knew ``trial_s`` and ``study_s`` alone: a study of theirs has no other limit."""
+    return {**data, "limits": {**NO_LIMIT, **data["limits"]}}
+
+
 def _experiment_planned_1(data: Data) -> Data:
     """Form 1 listed the name of each cycle's result file."""
     lifted = {key: value for key, value in data.items() if key != "result_files"}
@@ -23,6 +33,8 @@ def _experiment_planned_1(data: Data) -> Data:
 
 _STEPS: Mapping[tuple[str, int], Callable[[Data], Data]] = {
     ("study_planned", 1): _study_planned_1,
+    ("study_planned", 2): _with_all_limits,
+    ("study_extended", 1): _with_all_limits,
     ("experiment_planned", 1): _experiment_planned_1,
 }
 

@@ -215,15 +215,33 @@ class ExperimentConfig(Value):
 
 
 class Limits(Value):
-    """Deadlines, by the monotonic clock.
+    """When an attempt, a session or a study is given up. Seconds are by the monotonic clock; null is no such limit.
 
     Attributes:
-        trial_s: A trial that takes longer is ended and recorded as failed.
+        start_s: Until the worker's first phase: starting Python and importing the engine's libraries.
+        load_s: Until the model is loaded and the prompts are prepared, a download included.
+        warmup_s: From there to the window: the loaded idle, the counting of operations, warm-up and soak.
+        measurement_s: The window, that of prefill, the timed passes, and until the result is there.
+        silence_s: Without any message of the worker, once the model is loaded: one pass, or a guard, at most.
+        trial_s: The whole attempt.
         study_s: A session that takes longer is ended; what is left stays pending and can be resumed.
+        energy_kwh: A session ends when the study's windows have taken this much measured energy; what is left stays
+            pending and can be resumed.
+        consecutive_failures: After so many trials in a row that failed by their environment, the session cools down
+            and then tries one trial more; if that fails too, the rest is skipped.
+        cool_down_s: How long it cools down.
     """
 
+    start_s: Deadline | None = 300.0
+    load_s: Deadline | None = 1800.0
+    warmup_s: Deadline | None = None
+    measurement_s: Deadline | None = None
+    silence_s: Deadline | None = 900.0
     trial_s: Deadline = 3600.0
     study_s: Deadline | None = None
+    energy_kwh: Annotated[float, Field(strict=True, gt=0)] | None = None
+    consecutive_failures: Count | None = 5
+    cool_down_s: SecondsOrZero = 60.0
 
 
 class CoolDown(Value):
@@ -320,11 +338,13 @@ class StudySettings(Repetition):
     Attributes:
         name: Names the study and its folder: letters, digits, dot, dash and underscore.
         profile: Defaults of method and repetition together: ``quick``, ``standard`` or ``publish``.
-        limits: Deadlines.
+        limits: When an attempt, a session or the study is given up.
+        retries: How often a trial is tried again, directly after, that failed by its environment.
         carbon: How joules become grams of CO₂ equivalent; where left out, there is no figure of carbon.
     """
 
     name: str = Field(pattern=STUDY_NAME_PATTERN)
     profile: ProfileName = "standard"
     limits: Limits = Limits()
+    retries: CountOrZero = 1
     carbon: Carbon | None = None

@@ -63,6 +63,7 @@ def extended(
         "cycles": event.cycles,
         "limits": event.limits,
         "reruns": study.reruns if event.reruns is None else event.reruns,
+        "retries": study.retries if event.retries is None else event.retries,
         "carbon": event.carbon,
         "sequence": [*study.sequence, *event.sequence],
     }

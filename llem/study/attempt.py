@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from llem.domain.baseline import has_meter
+from llem.domain.deadlines import Deadlines
 from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError, SensorError
 from llem.domain.events import (
     Event,
@@ -37,7 +38,7 @@ from llem.study.launcher import Attempt, Exit, Fault, Launcher, Start
 from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals, SessionInterrupted
 from llem.study.soak import SoakWatcher
-from llem.study.supervise import Supervisor, ended_silently
+from llem.study.supervise import STUDY_DEADLINE, Supervisor, ended_silently
 from llem.version import __version__
 
 STOP_GRACE_S = 2.0
@@ -204,7 +205,6 @@ class TrialAttempt:
         )
 
     def _watch(self, worker: Attempt, started_ns: int) -> Measured | Fault | None:
-        limit = time.monotonic() + self._bench.study.limits.trial_s
         soak = SoakWatcher(self._bench.recorders.temperatures, worker.tell, over_s=self._bench.steady_s)
 
         def entered(message: PhaseMessage) -> None:
@@ -218,7 +218,8 @@ class TrialAttempt:
         supervisor = Supervisor(
             worker,
             started_ns=started_ns,
-            deadline=limit if self._deadline is None else min(limit, self._deadline),
+            deadlines=Deadlines(self._bench.study.limits, time.monotonic()),
+            session_ends=self._deadline,
             signals=self._bench.signals,
             on_phase=entered,
             on_progress=lambda message: self._bench.watcher.progress(self._state.trial, self._phase, message),
@@ -233,15 +234,11 @@ class TrialAttempt:
         exited = worker.end(patience_s=patience_s, grace_s=STOP_GRACE_S, signals=self._bench.signals)
         if torn and (exited.signal or exited.lost) and not exited.forced:
             outcome = None  # it did not write nonsense: it was killed while it wrote
-        if self._out_of_session_time(outcome):
-            self._interrupt("the study's deadline (limits.study_s) passed")
+        if outcome is not None and outcome.error_type == STUDY_DEADLINE:
+            self._interrupt(outcome.message)
         else:
             self._fail(outcome or ended_silently(exited, self._log), exited)
         self._drop_recording()
-
-    def _out_of_session_time(self, outcome: Fault | None) -> bool:
-        over = self._deadline is not None and time.monotonic() >= self._deadline
-        return over and outcome is not None and outcome.error_type == "TrialTimeout"
 
     def _note_phase(self, message: PhaseMessage) -> None:
         self._phase = message.phase

@@ -53,6 +53,7 @@ def _of_study(study: StudyPlanned) -> list[Explained]:
         "order": study.order,
         "seed": study.seed,
         "reruns": study.reruns,
+        "retries": study.retries,
         **gaps,
         **limits,
         **flat(carbon),

@@ -207,7 +207,8 @@ def compare(study: StudyPlanned, experiments: Sequence[ExperimentPlanned], wante
 
 
 def _settings(study: StudyPlanned, wanted: StudyPlanned) -> Tree:
-    tree: Tree = {"name": study.study_name, "cycles": study.cycles, "order": study.order, "reruns": study.reruns}
+    tree: Tree = {"name": study.study_name, "cycles": study.cycles, "order": study.order}
+    tree |= {"reruns": study.reruns, "retries": study.retries}
     if "seed" in wanted.origins:
         tree["seed"] = study.seed
     sections = {"gaps": study.gaps.model_dump(mode="json"), "limits": study.limits.model_dump(mode="json")}
@@ -272,6 +273,7 @@ def _extension(
         cycles=wanted.study.cycles,
         limits=wanted.study.limits,
         reruns=wanted.study.reruns,
+        retries=wanted.study.retries,
         carbon=wanted.study.carbon,
         sequence=extension(order, study.sequence),
         added=len(added),

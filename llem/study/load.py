@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from llem.domain.carbon import CarbonFactor
+from llem.domain.deadlines import too_short
 from llem.domain.errors import InputError, Problem
 from llem.domain.events.plan import SkipKind
 from llem.domain.spec import StudySettings
@@ -108,6 +109,8 @@ def load_study(
     grid.walk()
     if not grid.experiments:
         problems += grid.why_nothing()
+    if checked is not None:
+        problems += _short_limits(document, checked, grid.experiments)
     if checked is None or problems:
         raise document.error(list(dict.fromkeys(problems)))
     return LoadedStudy(
@@ -141,6 +144,18 @@ def _carbon(document: Document, settings: StudySettings | None, problems: list[P
     except NoIntensity as error:
         problems.append(document.problem(*error.found))
         return None
+
+
+def _short_limits(document: Document, settings: StudySettings, experiments: Sequence[Declared]) -> list[Problem]:
+    """Return the limits that no trial of some experiment can keep, each once."""
+    methods = {id(declared.config.measurement): declared.config.measurement for declared in experiments}
+    found = {limit: why for method in methods.values() for limit, why in too_short(settings.limits, method)}
+    return [
+        # Where the limit is llem's own, the study's window is what is too long for it.
+        document.problem(path, why, place=path if document.given_by(path) else ("measurement", "min_window_s"))
+        for limit, why in found.items()
+        for path in [("limits", limit)]
+    ]
 
 
 def _require_sane_size(document: Document, points: int, cycles: int, *, many: bool) -> None:

@@ -24,6 +24,7 @@ class SessionOptions:
         check: How the sensors are checked at the start; as the study's profile asks where left out.
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
         find_mount: Says what file system the study lies on, which decides how its journal is made durable.
+        fail_fast: Whether the first trial that fails, its retries included, ends the session.
     """
 
     make_launcher: Callable[[str], Launcher] = LocalLauncher
@@ -32,6 +33,7 @@ class SessionOptions:
     check: CheckSettings | None = None
     steady_s: float = STEADY_S
     find_mount: FindMount = mount_of
+    fail_fast: bool = False
 
 
 USUAL = SessionOptions()

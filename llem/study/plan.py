@@ -67,6 +67,7 @@ def plan_study(loaded: LoadedStudy) -> StudyPlan:
         seed=seed,
         gaps=settings.gaps,
         reruns=settings.reruns,
+        retries=settings.retries,
         limits=settings.limits,
         carbon=loaded.carbon,
         sequence=trial_order(len(hashes), settings.cycles, settings.order, seed),

@@ -19,6 +19,7 @@ from llem.study.host import boot_id, require_linux
 from llem.study.integrity import kept_file_problems, trial_file_problems
 from llem.study.options import USUAL, SessionOptions
 from llem.study.plan import StudyPlan
+from llem.study.relimit import NewLimits
 from llem.study.session import Ending, Observer, Session
 
 MakeObserver = Callable[[StudyFolder, ManifestFold], Observer]
@@ -62,7 +63,7 @@ def resume_study(
     observe: MakeObserver,
     *,
     retry_failed: bool = True,
-    revision: Revision | None = None,
+    revision: Revision | NewLimits | None = None,
     options: SessionOptions = USUAL,
 ) -> Ending:
     """Run what is left of the study in ``root``. Its journal is all that this needs.
@@ -73,7 +74,7 @@ def resume_study(
         root: The study's folder.
         observe: Makes the observer for a folder.
         retry_failed: Whether failed and skipped trials run again.
-        revision: A study file to compare with, and perhaps to extend the study by.
+        revision: A study file to compare with, and perhaps to extend the study by; or new limits alone.
         options: What the session works with.
 
     Raises:
@@ -113,7 +114,7 @@ def resume_study(
             return _run(session, journal)
 
 
-def _compared(folder: StudyFolder, revision: Revision) -> Extension | None:
+def _compared(folder: StudyFolder, revision: Revision | NewLimits) -> Extension | None:
     """Return what the revision adds to the study, every link of its journal's chain checked."""
     with open_reader(folder.journal) as reader:
         plan = PlanFold().apply_all(checked(reader.rows()))
@@ -124,7 +125,7 @@ def _compared(folder: StudyFolder, revision: Revision) -> Extension | None:
 
 def _run(session: Session, journal: Journal) -> Ending:
     ending = session.run()
-    if ending.reason == "finished":
+    if ending.reason in ("finished", "breaker"):
         journal.seal()
     return ending
 

@@ -11,6 +11,7 @@ from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError
 from llem.domain.events import (
     Event,
     ExperimentInterrupted,
+    ExperimentSkipped,
     ResultRejected,
     SessionEnded,
     SessionStarted,
@@ -23,6 +24,7 @@ from llem.domain.row import Row
 from llem.domain.sensor_check import SensorCheck
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
+from llem.projections.failures import KINDS, FailureFold
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
 from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS, automatic_sensors
@@ -45,6 +47,7 @@ from llem.study.integrity import (
 from llem.study.options import SessionOptions
 from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals, SessionInterrupted
+from llem.study.stops import Stop, Stops
 from llem.version import __version__
 
 KEPT: tuple[TrialStatus, ...] = ("completed",)
@@ -71,11 +74,13 @@ class Ending:
         reason: Why it ended.
         exit_code: What the command exits with.
         error: What ended it, where an error did.
+        stopped: What ended it before all trials had run, in words; None where nothing of the plan's did.
     """
 
     reason: SessionEnd
     exit_code: int
     error: LlemError | None = None
+    stopped: str | None = None
 
 
 class Session:
@@ -113,6 +118,7 @@ class Session:
         self._options = options
         self._retry_failed = retry_failed
         self._grounds = GroundsFold()
+        self._failures = FailureFold().apply_all(journal.rows(KINDS))
         if plan.study is None:
             raise no_plan(folder.root)
         self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host
@@ -130,9 +136,13 @@ class Session:
 
     def append(self, event: Event) -> Row:
         """Record an event durably, fold it, and show it."""
-        row = self._journal.append(event)
+        return self._took(self._journal.append(event))
+
+    def _took(self, row: Row) -> Row:
+        """Fold and show a row that is durable."""
         self._fold.apply(row)
         self._grounds.apply(row)
+        self._failures.apply(row)
         self._observer.saw(row, self._fold)
         return row
 
@@ -195,6 +205,18 @@ class Session:
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
         self._recover()
+        stops = Stops(
+            self._study.limits,
+            self._fold,
+            self._failures,
+            deadline=deadline,
+            fail_fast=self._options.fail_fast,
+            pause=signals.pause,
+            watcher=self._observer,
+        )
+        spent = stops.spent_up()
+        if spent is not None and self._left():
+            return self._finish(spent)
         baselines = self._baselines(recorders, signals, deadline)
         # Before the check, whose load would warm the bare devices up.
         baselines.at_start([self._experiments[state.index].config for state in self._left()])
@@ -215,9 +237,9 @@ class Session:
             least_guard_s=least_guard_s(channels, check),
             steady_s=self._options.steady_s,
         )
-        self._run_due(bench, baselines, deadline)
+        stop = self._run_due(bench, baselines, stops, deadline)
         signals.check()
-        return self._finish()
+        return self._finish(stop)
 
     def _baselines(self, recorders: Recorders, signals: EndingSignals, deadline: float | None) -> Baselines:
         return Baselines(
@@ -229,8 +251,8 @@ class Session:
             deadline=deadline,
         )
 
-    def _run_due(self, bench: Bench, baselines: Baselines, deadline: float | None) -> None:
-        """Run every trial that is due, until the session's deadline on ``time.monotonic()``, if it has one."""
+    def _run_due(self, bench: Bench, baselines: Baselines, stops: Stops, deadline: float | None) -> Stop | None:
+        """Run every trial that is due, and return what stopped that before the last one, if anything did."""
         gaps = GapKeeper(
             self._study.gaps,
             ask=bench.recorders.temperatures,
@@ -240,19 +262,24 @@ class Session:
         )
         for state in self._due():
             bench.signals.check()
+            stop = stops.before(state.trial)
+            if stop is not None:
+                return stop
             waited = gaps.before(state.trial, state.cycle)
             if waited is not None:
                 self.append(waited)
             config = self._experiments[state.index].config
             baselines.before(config)
-            if deadline is not None and time.monotonic() >= deadline:
-                break
+            if (late := stops.out_of_time()) is not None:
+                return late
             result = TrialAttempt(bench, state, self._grounds.of(config), deadline=deadline).run()
+            stops.after(state, result)
             if result is not None:
                 baselines.completed(result)
+        return None
 
     def _due(self) -> Iterator[TrialState]:
-        """Yield each trial that is left, and directly after it the same one as long as it is spoiled.
+        """Yield each trial that is left, and directly after it the same one as long as it is due once more.
 
         Directly after, so that a block stays together in time: what drifts from block to block is not to part
         experiments that are compared within one.
@@ -260,10 +287,22 @@ class Session:
         for state in self._left():
             if state.status != "completed":
                 yield state
-            while self._runs_again(state):
-                again = f"{state.invalid_results + 1} of {self._study.reruns}"
-                self._observer.warn(f"{state.trial} is invalid ({', '.join(state.invalid)}): runs again ({again})")
+            while (why := self._once_more(state)) is not None:
+                self._observer.warn(f"{state.trial} {why}")
                 yield state
+
+    def _once_more(self, state: TrialState) -> str | None:
+        """Return why a trial runs once more, directly after; None where it does not."""
+        if self._runs_again(state):
+            again = f"{state.invalid_results + 1} of {self._study.reruns}"
+            return f"is invalid ({', '.join(state.invalid)}): runs again ({again})"
+        if self._is_retried(state):
+            again = f"{self._failures.tries(state.trial)} of {self._study.retries}"
+            return f"failed by its environment ({state.error_type}): tried again ({again})"
+        return None
+
+    def _is_retried(self, state: TrialState) -> bool:
+        return state.status == "failed" and self._failures.is_due(state.trial)
 
     def _check_sensors(self, recorders: Recorders, signals: EndingSignals) -> SensorCheck | None:
         """Check the sensors where trials are left that they will measure; record and return what was found."""
@@ -285,7 +324,11 @@ class Session:
 
     def _left(self) -> list[TrialState]:
         keep = TERMINAL if not self._retry_failed else KEPT
-        return [state for state in self._fold.in_order() if state.status not in keep or self._runs_again(state)]
+        return [
+            state
+            for state in self._fold.in_order()
+            if state.status not in keep or self._runs_again(state) or self._is_retried(state)
+        ]
 
     def _runs_again(self, state: TrialState) -> bool:
         return runs_again(self._fold, state, self._options.rerun_codes)
@@ -325,15 +368,27 @@ class Session:
         problems = [(state, trial_file_problems(self._folder, state)) for state in done]
         return [(state, *found[0]) for state, found in problems if found]
 
-    def _finish(self) -> Ending:
+    def _finish(self, stop: Stop | None) -> Ending:
+        if stop is not None and stop.reason == "breaker":
+            self._skip_rest(stop.detail)
         counts = {status: self._fold.count(status) for status in TERMINAL}
-        again = any(map(self._runs_again, self._fold.trials.values()))
-        if again or sum(counts.values()) < len(self._fold.trials):
-            self._end("study_deadline", f"limits.study_s = {self._study.limits.study_s}")
-            return Ending("study_deadline", 1)
-        self.append(StudyCompleted(**counts))
+        everything = sum(counts.values()) == len(self._fold.trials)
+        if stop is None and (not everything or any(map(self._once_more, self._fold.trials.values()))):
+            # The last attempt was cut short by it.
+            stop = Stop("study_deadline", f"limits.study_s = {self._study.limits.study_s}")
+        if everything and (stop is None or stop.reason == "breaker"):
+            self.append(StudyCompleted(**counts))
+        if stop is not None:
+            self._end(stop.reason, stop.detail)
+            return Ending(stop.reason, 1, stopped=stop.detail)
         self._end("finished", None)
         return self._finished()
+
+    def _skip_rest(self, why: str) -> None:
+        """Record every trial that has not ended as skipped, in one transaction: they may be many."""
+        left = [state.trial for state in self._fold.in_order() if state.status not in TERMINAL]
+        for row in self._journal.append_all([ExperimentSkipped(trial=trial, reason=why) for trial in left]):
+            self._took(row)
 
     def _finished(self) -> Ending:
         return Ending("finished", 0 if self._fold.count("completed") == len(self._fold.trials) else 1)

@@ -1,11 +1,12 @@
 """One attempt from its start to its end, whatever the worker does: messages, deadlines, signals."""
 
+import math
 import selectors
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
+from llem.domain.deadlines import PHASES, Deadlines
 from llem.domain.events import Phase
 from llem.domain.measured import Interval, Measured
 from llem.domain.messages import ErrorMessage, Message, PhaseMessage, ProgressMessage, ResultMessage
@@ -17,7 +18,8 @@ LATEST_TICK_S = 0.75
 """A message that wakes us serves as a tick as well, and workers send one about every half second: a clock of our own
 would wake this processor twice as often, beside the work that is measured."""
 READS_AFTER_EXIT = 64  # of 64 KiB each: more than any pipe of ours holds
-PHASES: tuple[Phase, ...] = get_args(Phase)
+STUDY_DEADLINE = "StudyDeadline"
+"""No fault of the attempt: the session is out of time."""
 
 
 class Supervisor:
@@ -26,7 +28,8 @@ class Supervisor:
     Args:
         attempt: The started worker.
         started_ns: A moment on ``time.monotonic_ns()`` before it was started: what it tells of begins later.
-        deadline: When the attempt must be over, on ``time.monotonic()``.
+        deadlines: By when it must have come how far, on ``time.monotonic()``.
+        session_ends: When the session must be over, on the same clock; None for no such limit.
         signals: Ending signals; one that comes ends the watching.
         on_phase: Called when the worker enters a phase.
         on_progress: Called when it tells of progress.
@@ -38,14 +41,16 @@ class Supervisor:
         attempt: Attempt,
         *,
         started_ns: int,
-        deadline: float,
+        deadlines: Deadlines,
+        session_ends: float | None = None,
         signals: EndingSignals,
         on_phase: Callable[[PhaseMessage], None],
         on_progress: Callable[[ProgressMessage], None],
         tick: Callable[[], None],
     ) -> None:
         self._attempt = attempt
-        self._deadline = deadline
+        self._deadlines = deadlines
+        self._session_ends = math.inf if session_ends is None else session_ends
         self._signals = signals
         self._on_phase = on_phase
         self._on_progress = on_progress
@@ -75,18 +80,26 @@ class Supervisor:
                 if outcome is not None or over or exited:
                     return outcome
                 now = time.monotonic()
-                if now >= self._deadline:
-                    return Fault("TrialTimeout", f"the trial was over its deadline, in phase {self.phase!r}")
+                if (fault := self._out_of_time(now)) is not None:
+                    return fault
                 if now - last_tick >= TICK_S:
                     last_tick = now
                     self._tick()
 
     def _wait_s(self, last_tick: float) -> float:
-        return max(0.0, min(self._deadline, last_tick + LATEST_TICK_S) - time.monotonic())
+        return max(0.0, min(self._deadlines.next(), self._session_ends, last_tick + LATEST_TICK_S) - time.monotonic())
+
+    def _out_of_time(self, now: float) -> Fault | None:
+        if now >= self._session_ends:
+            return Fault(STUDY_DEADLINE, "the study's deadline (limits.study_s) passed")
+        overdue = self._deadlines.overdue(now)
+        return None if overdue is None else Fault(*overdue)
 
     def _read(self) -> tuple[Measured | Fault | None, bool]:
         """Take what has arrived; return the outcome if it is known, and whether nothing more will come."""
         received, over = self._attempt.receive()
+        if received:
+            self._deadlines.heard(time.monotonic())
         for item in received:
             outcome = item if isinstance(item, Fault) else self._take(item)
             if outcome is not None:
@@ -106,6 +119,7 @@ class Supervisor:
             if PHASES.index(message.phase) <= PHASES.index(self.phase):
                 return Fault("ProtocolViolation", f"the worker says {message.phase!r} while in {self.phase!r}")
             self.phase = message.phase
+            self._deadlines.entered(message.phase, time.monotonic())
             self._on_phase(message)
         elif isinstance(message, ProgressMessage):
             self._on_progress(message)

@@ -85,6 +85,7 @@ def every_event(make):
             cycles=3,
             limits=Limits(study_s=5.0),
             reruns=1,
+            retries=2,
             sequence=[1, 0],
             added=0,
             summaries=({"batch_size": 1}, {"batch_size": 2}),

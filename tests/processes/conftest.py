@@ -41,6 +41,8 @@ BASE: dict[str, Any] = {
     },
     "cycles": 1,
     "order": "sequential",
+    "retries": 0,
+    "limits": {"consecutive_failures": None},
 }
 
 
@@ -213,7 +215,8 @@ class Lab:
     def write(self, behaviours: list[str] | None = None, **changes: Any) -> Path:
         """Write a study file: an experiment per behaviour, ``changes`` at its top (``model`` adds to the model)."""
         measurement = {**SHORT, **changes.get("measurement", BASE["measurement"])}
-        tree = {**BASE, **changes, "measurement": measurement}
+        limits = {**BASE["limits"], **changes.get("limits", {})}
+        tree = {**BASE, **changes, "measurement": measurement, "limits": limits}
         tree["model"] = {**BASE["model"], **changes.get("model", {})}
         if behaviours is not None:
             tree["sweep"] = {"model.behaviour": behaviours, **changes.get("sweep", {})}

@@ -71,24 +71,33 @@ order: blocks, seed 1
 
 METHOD = """\
 method
-  profile                     quick                               study line 3
-  cycles                      2                                   study line 6
-  reruns                      2                                   default
-  gaps.between_trials         30.0                                study line 8
-  gaps.between_cycles         {"cool_to_c": 45.0, "at_most_s": 300.0}  study line 8
-  limits.trial_s              3600.0                              default
-  limits.study_s              null                                default
-  measurement.sensors         ["rapl"]                            base common.yaml line 2
-  measurement.warmup_passes   1                                   profile quick
-  measurement.warmup_max_s    0.0                                 profile quick
-  measurement.soak_max_s      0.0                                 profile quick
-  measurement.min_window_s    1.0                                 profile quick
-  measurement.min_passes      2                                   profile quick
-  measurement.guard_s         0.5                                 base common.yaml line 2
-  measurement.bare_idle_s     2.0                                 profile quick
-  measurement.phases          false                               profile quick
-  measurement.latency_passes  1                                   default
-  measurement.count_flops     true                                default
+  profile                      quick                               study line 3
+  cycles                       2                                   study line 6
+  reruns                       2                                   default
+  retries                      1                                   default
+  gaps.between_trials          30.0                                study line 8
+  gaps.between_cycles          {"cool_to_c": 45.0, "at_most_s": 300.0}  study line 8
+  limits.start_s               300.0                               default
+  limits.load_s                1800.0                              default
+  limits.warmup_s              null                                default
+  limits.measurement_s         null                                default
+  limits.silence_s             900.0                               default
+  limits.trial_s               3600.0                              default
+  limits.study_s               null                                default
+  limits.energy_kwh            null                                default
+  limits.consecutive_failures  5                                   default
+  limits.cool_down_s           60.0                                default
+  measurement.sensors          ["rapl"]                            base common.yaml line 2
+  measurement.warmup_passes    1                                   profile quick
+  measurement.warmup_max_s     0.0                                 profile quick
+  measurement.soak_max_s       0.0                                 profile quick
+  measurement.min_window_s     1.0                                 profile quick
+  measurement.min_passes       2                                   profile quick
+  measurement.guard_s          0.5                                 base common.yaml line 2
+  measurement.bare_idle_s      2.0                                 profile quick
+  measurement.phases           false                               profile quick
+  measurement.latency_passes   1                                   default
+  measurement.count_flops      true                                default
 """
 
 

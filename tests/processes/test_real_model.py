@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from llem.domain.deadlines import Deadlines
 from llem.domain.measured import Measured
 from llem.domain.messages import Stagger, WorkerSpec
+from llem.domain.spec import Limits
 from llem.study.local import LocalLauncher
 from llem.study.signals import EndingSignals
 from llem.study.supervise import Supervisor
@@ -242,7 +244,7 @@ def test_a_metered_worker_idles_and_makes_both_windows_in_segments(make: Any, tm
             measured = Supervisor(
                 worker,
                 started_ns=started_ns,
-                deadline=time.monotonic() + 80,
+                deadlines=Deadlines(Limits(trial_s=80), time.monotonic()),
                 signals=signals,
                 on_phase=lambda message: None,
                 on_progress=lambda message: None,

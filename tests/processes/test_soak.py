@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from llem.domain.deadlines import Deadlines
 from llem.domain.measured import Measured
 from llem.domain.messages import WorkerSpec
+from llem.domain.spec import Limits
 from llem.study.local import LocalLauncher
 from llem.study.recording import RecorderClient
 from llem.study.signals import EndingSignals
@@ -35,7 +37,7 @@ def soak(make: Any, place: Path, **model: Any) -> Any:
             measured = Supervisor(
                 worker,
                 started_ns=started_ns,
-                deadline=time.monotonic() + 60,
+                deadlines=Deadlines(Limits(trial_s=60), time.monotonic()),
                 signals=signals,
                 on_phase=watcher.entered,
                 on_progress=lambda message: None,

@@ -139,7 +139,7 @@ def test_an_experiment_that_is_new_takes_its_window_and_what_others_took_beside_
 def test_only_what_is_measured_alike_is_the_same_experiment(planned, ran):
     folder = ran(planned(), [(0, 10, headline())])
     assert estimate(planned("measurement: {warmup_passes: 0}\n"), [folder]).known_experiments == 0
-    assert estimate(planned("limits: {trial_s: 5}\n"), [folder]).known_experiments == 1
+    assert estimate(planned("limits: {trial_s: 50}\n"), [folder]).known_experiments == 1
 
 
 def test_modelled_energy_stays_marked_as_modelled(planned, ran):

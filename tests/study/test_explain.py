@@ -12,10 +12,19 @@ STUDY_KEYS = [
     "order",
     "seed",
     "reruns",
+    "retries",
     "gaps.between_trials",
     "gaps.between_cycles",
+    "limits.start_s",
+    "limits.load_s",
+    "limits.warmup_s",
+    "limits.measurement_s",
+    "limits.silence_s",
     "limits.trial_s",
     "limits.study_s",
+    "limits.energy_kwh",
+    "limits.consecutive_failures",
+    "limits.cool_down_s",
 ]
 
 

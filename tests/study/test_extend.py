@@ -70,9 +70,10 @@ DIFFERENCES = {
         ["cycles can grow, not shrink"],
     ),
     "reruns": (STUDY + "reruns: 5\n", ["~ reruns: 2 → 5"], []),
+    "retries": (STUDY + "retries: 3\n", ["~ retries: 1 → 3"], []),
     "limits": (
-        STUDY + "limits: {trial_s: 60, study_s: 600}\n",
-        ["~ limits.trial_s: 3600 → 60", "~ limits.study_s: null → 600"],
+        STUDY + "limits: {trial_s: 60, study_s: 600, silence_s: null}\n",
+        ["~ limits.silence_s: 900 → null", "~ limits.trial_s: 3600 → 60", "~ limits.study_s: null → 600"],
         [],
     ),
     "carbon": (
@@ -433,9 +434,9 @@ def test_another_carbon_is_an_extension_without_a_trial_that_changes_no_design(c
 
 def test_another_carbon_beside_another_difference_is_told_with_it(carbons):
     with pytest.raises(
-        StudyDiffersError, match=r"~ limits.trial_s: 3600 → 9\n  ~ carbon.intensity_g_per_kwh: 56 → 30"
+        StudyDiffersError, match=r"~ limits.trial_s: 3600 → 90\n  ~ carbon.intensity_g_per_kwh: 56 → 30"
     ):
-        carbons(RTE, OWN, extend=False, more="limits: {trial_s: 9}\n")
+        carbons(RTE, OWN, extend=False, more="limits: {trial_s: 90}\n")
 
 
 def test_labels_of_before_stay_and_new_ones_are_told_from_them(planned, make, tmp_path):

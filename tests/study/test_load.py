@@ -126,7 +126,7 @@ WRONG = {
         [
             "study.yaml:3:1: xyzzy: unknown key 'xyzzy'; expected one of base, batch_size, carbon, cycles, dtype, "
             "engine, environment, exclude, experiments, gaps, generation, limits, measurement, model, name, only, "
-            "order, profile, prompts, reruns, seed, sweep, transformers",
+            "order, profile, prompts, reruns, retries, seed, sweep, transformers",
         ],
     ),
     "unknown key in generation": (
@@ -144,6 +144,27 @@ WRONG = {
     "unknown key in limits": (
         HEAD + "limits: {trail_s: 5}\n",
         ["study.yaml:3:10: limits.trail_s: unknown key 'trail_s'; did you mean 'trial_s'?"],
+    ),
+    "a trial shorter than its window": (
+        HEAD + "limits:\n  trial_s: 11\n",
+        [
+            "study.yaml:4:3: limits.trial_s: too short: measurement.min_window_s and two of guard_s take 11.4 s; "
+            "found 11"
+        ],
+    ),
+    "a window longer than a trial may be by default": (
+        HEAD + "measurement:\n  min_window_s: 5000\n",
+        [
+            "study.yaml:4:3: limits.trial_s: too short: measurement.min_window_s and two of guard_s take 5001.4 s; "
+            "found 3600"
+        ],
+    ),
+    "a warm-up that may take longer than its limit": (
+        HEAD + "limits: {warmup_s: 100}\nsweep: {measurement.soak_max_s: [0, 60]}\n",
+        [
+            "study.yaml:3:10: limits.warmup_s: too short: measurement.warmup_max_s, soak_max_s and guard_s together "
+            "allow 120.7 s; found 100"
+        ],
     ),
     "unknown key in carbon": (
         HEAD + "carbon: {contry: FRA}\n",

@@ -65,7 +65,7 @@ def test_a_sweep_over_a_setting_of_the_method_stays_as_many_experiments(planned)
 def test_comments_names_and_the_order_of_keys_leave_the_design_as_it_is(planned, tmp_path):
     one, _ = planned("cycles: 2\ndtype: float32\nsweep: {batch_size: [1, 2]}\n")
     other, _ = planned(
-        "sweep: {batch_size: [1, 2]} # the same\ndtype: float32\ncycles: 2\nlimits: {trial_s: 5}\n"
+        "sweep: {batch_size: [1, 2]} # the same\ndtype: float32\ncycles: 2\nlimits: {trial_s: 50}\n"
         "carbon: {country: FRA}\n",
         head="model: {config: llama}\nname: other\n",
         folder=tmp_path / "elsewhere",

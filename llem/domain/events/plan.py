@@ -41,8 +41,9 @@ class StudyPlanned(Event):
         order: Kind of order.
         seed: Seed of the order.
         gaps: Idle time between trials and between cycles.
-        limits: Deadlines.
+        limits: When an attempt, a session or the study is given up.
         reruns: How often a trial is run again whose measurement was spoiled.
+        retries: How often a trial is tried again that failed by its environment.
         sequence: The experiments' indices in the order in which their trials run: the n-th time is cycle n.
         declared: Grid points that the study file spans.
         duplicates: Grid points that were the same experiment as an earlier one.
@@ -53,7 +54,7 @@ class StudyPlanned(Event):
     """
 
     kind: Literal["study_planned"] = "study_planned"
-    v: Literal[2] = 2
+    v: Literal[3] = 3
     study_name: str
     study_design_hash: Sha256
     llem_version: str
@@ -65,6 +66,7 @@ class StudyPlanned(Event):
     gaps: Gaps = Gaps()
     limits: Limits
     reruns: int = 0
+    retries: int = 0
     sequence: list[int]
     declared: int
     duplicates: int = 0
@@ -80,8 +82,10 @@ class StudyExtended(Event):
         study_design_hash: Identity of the design as it is now.
         llem_version: The llem that planned the extension.
         cycles: How often each experiment runs now.
-        limits: Deadlines from now on.
+        limits: When an attempt, a session or the study is given up from now on.
         reruns: How often a trial is run again whose measurement was spoiled, from now on; None leaves it as it was.
+        retries: How often a trial is tried again that failed by its environment, from now on; None leaves that as it
+            was.
         sequence: The added trials, after all that were planned before.
         added: How many experiments were added.
         summaries: The ``config_summary`` of each experiment planned before, as it reads now that others joined it.
@@ -89,12 +93,13 @@ class StudyExtended(Event):
     """
 
     kind: Literal["study_extended"] = "study_extended"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     study_design_hash: Sha256
     llem_version: str
     cycles: int
     limits: Limits
     reruns: int | None = None
+    retries: int | None = None
     sequence: list[int]
     added: int
     summaries: tuple[dict[str, JsonValue], ...]

@@ -9,7 +9,9 @@ from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.spec import Gap
 
-SessionEnd = Literal["finished", "interrupted", "study_deadline", "environment", "error"]
+SessionEnd = Literal[
+    "finished", "interrupted", "study_deadline", "energy_budget", "fail_fast", "breaker", "environment", "error"
+]
 
 
 class SessionStarted(Event):
@@ -89,7 +91,7 @@ class SessionEnded(Event):
 
     Attributes:
         reason: Why it ended.
-        detail: The signal, deadline or error, in words.
+        detail: The signal, the limit that was reached, or the error, in words.
     """
 
     kind: Literal["session_ended"] = "session_ended"

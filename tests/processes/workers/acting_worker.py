@@ -1,7 +1,8 @@
 """A worker that acts: it speaks the worker's protocol without any model, and misbehaves as it is told to.
 
-The trial's ``model.behaviour`` says how; ``first:X`` misbehaves as X in the first attempt only, and ``turns:X/Y`` as
-X in the first one and as Y from the second one on. Raw JSON and no pydantic, so that a trial takes milliseconds.
+The trial's ``model.behaviour`` says how; ``hang_in:PHASE`` says nothing more in that phase, ``first:X`` misbehaves as
+X in the first attempt only, and ``turns:X/Y`` as X in the first one and as Y from the second one on. Raw JSON and no
+pydantic, so that a trial takes milliseconds.
 """
 
 import ctypes
@@ -442,6 +443,19 @@ def hang(worker: Worker) -> None:
     time.sleep(FOR_EVER_S)
 
 
+def hang_in(worker: Worker, phase: str) -> None:
+    worker.phases(phase)
+    time.sleep(FOR_EVER_S)
+
+
+def speak_for_a_while(worker: Worker) -> None:
+    worker.phases()
+    for done in range(15):
+        worker.send(type="progress", done=done, fraction=None)
+        time.sleep(0.1)
+    worker.write(worker.result())
+
+
 def hang_and_ignore_term(worker: Worker) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     worker.phases()
@@ -561,6 +575,8 @@ def main() -> None:
     if behaviour.startswith("turns:"):
         turns = behaviour.removeprefix("turns:").split("/")
         behaviour = turns[min(spec["attempt"], len(turns)) - 1]
+    if behaviour.startswith("hang_in:"):
+        hang_in(worker, behaviour.removeprefix("hang_in:"))
     globals()[behaviour](worker)
 
 

@@ -1,7 +1,8 @@
 """The commands ``run`` and ``resume``, with the acting worker: what the command line calls, and nothing else.
 
-driver.py run OUTPUT STUDY.yaml [--json]
-driver.py resume FOLDER [--json] [--no-retry-failed] [--study=FILE [--extend] [--set=KEY=VALUE …]]
+driver.py run OUTPUT STUDY.yaml [--json] [--fail-fast]
+driver.py resume FOLDER [--json] [--fail-fast] [--no-retry-failed] [--limit=NAME=VALUE …]
+                 [--study=FILE [--extend] [--set=KEY=VALUE …]]
 """
 
 import os
@@ -22,6 +23,7 @@ from llem.study.local import LocalLauncher
 from llem.study.options import SessionOptions
 from llem.study.plan import plan_study
 from llem.study.recording import RecorderClient
+from llem.study.relimit import NewLimits
 from llem.study.run import resume_study, start_study
 from llem.study.signals import EndingSignals
 
@@ -68,7 +70,10 @@ def find_mount(path: Path) -> Mount:
     return mount._replace(fs_type=os.environ.get("LLEM_ACTING_FILE_SYSTEM", mount.fs_type))
 
 
-def revision_of(flags: Sequence[str]) -> Revision | None:
+def revision_of(flags: Sequence[str]) -> Revision | NewLimits | None:
+    limits = [flag.partition("=")[2] for flag in flags if flag.startswith("--limit=")]
+    if limits:
+        return NewLimits(limits)
     studies = [flag.partition("=")[2] for flag in flags if flag.startswith("--study=")]
     settings = [flag.partition("=")[2] for flag in flags if flag.startswith("--set=")]
     return Revision(Path(studies[-1]), settings, extend="--extend" in flags, warn=warn) if studies else None
@@ -84,6 +89,7 @@ def main(arguments: list[str]) -> int:
         check=check_settings(),
         steady_s=steady_s(),
         find_mount=find_mount,
+        fail_fast="--fail-fast" in flags,
     )
     view = SessionView(as_json="--json" in flags)
     if command == "run":
