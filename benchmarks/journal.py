@@ -30,8 +30,8 @@ from llem.domain.row import COLUMNS
 from llem.journal.journal import Journal
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
-from llem.projections.plan import KINDS, PlanFold
 from llem.study.audit import checked, sound
+from llem.study.planned import Planned
 
 EVENTS = 100_000
 APPENDS = 100
@@ -191,7 +191,7 @@ def resume_cpu_s(path: Path) -> float:
     started = time.process_time()
     with Journal(path) as journal:
         fold = ManifestFold().apply_all(checked(journal.rows(), []))
-        PlanFold().apply_all(journal.rows(KINDS))
+        Planned(journal, fold)
         fold.in_order()
         return time.process_time() - started
 

@@ -31,7 +31,6 @@ from llem.domain.messages import PhaseMessage, ProgressMessage
 from llem.domain.row import Row
 from llem.journal.journal import Journal
 from llem.projections.manifest import ManifestFold
-from llem.projections.plan import PlanFold
 from llem.study.folder import StudyFolder
 from llem.study.launcher import LocalLauncher
 from llem.study.load import load_study
@@ -171,10 +170,10 @@ def memory(experiments: str) -> None:
         plan = planned(Path(place), int(experiments))
         folder = StudyFolder(Path(place))
         with Journal(folder.journal, mode="wal") as journal:
-            fold = ManifestFold().apply_all(journal.append_all([plan.study, *plan.experiments]))
+            journal.append_all([plan.study, *plan.experiments])
+            fold = ManifestFold().apply_all(journal.rows())
             observer = StudyObserver(folder, choose_display(as_json=False))
-            held = PlanFold(plan.study, {planned.index: planned for planned in plan.experiments})
-            session = Session(folder, journal, fold, held, command="run", observer=observer, options=SessionOptions())
+            session = Session(folder, journal, fold, command="run", observer=observer, options=SessionOptions())
             for state in fold.in_order():
                 for row in journal.append_all(list(trial_events(state.trial))):
                     fold.apply(row)

@@ -122,6 +122,24 @@ class Journal:
         chosen = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
         return map(row_of, self._db.execute(f"SELECT {COLUMNS} FROM events {chosen} ORDER BY seq", kinds))
 
+    def row(self, seq: int) -> Row:
+        """Return the row of event number ``seq``.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        try:
+            found = self._db.execute(f"SELECT {COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
+            why = "it is not there"
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            found, why = None, str(error)
+        if found is None:
+            raise JournalError(
+                f"Event {seq} of the journal {self.path} cannot be read: {why}.",
+                remedy="It is damaged. `llem study log FOLDER --verify` says what is left of it.",
+            )
+        return row_of(found)
+
     def seal(self) -> bool:
         """Fold the write-ahead log into the file, so that it can be copied and read from a read-only folder.
 

@@ -12,7 +12,6 @@ from llem.domain.events import (
     ExperimentCompleted,
     ExperimentFailed,
     ExperimentInterrupted,
-    ExperimentPlanned,
     ExperimentRunning,
     Phase,
     PhaseEntered,
@@ -26,6 +25,7 @@ from llem.domain.recording import Stopped
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
 from llem.domain.row import Row
 from llem.domain.sensing import read_by
+from llem.domain.spec import ExperimentConfig
 from llem.domain.steadiness import STEADY_S
 from llem.journal.durable import write_durably
 from llem.projections.manifest import TrialState
@@ -81,7 +81,6 @@ class Bench:
     Attributes:
         folder: The study's folder.
         study: Its plan.
-        experiments: Its experiments, by index.
         host: This machine.
         record: Where events go.
         launcher: Starts workers.
@@ -90,23 +89,37 @@ class Bench:
         watcher: Looks on.
         stagger: Segments that the windows need for a sensor's sake; None where they need none.
         least_guard_s: What guards need for a sensor's sake, in seconds.
-        places: Each trial's place in the order of the plan, from 0.
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
     """
 
     folder: StudyFolder
     study: StudyPlanned
-    experiments: dict[int, ExperimentPlanned]
     host: Host
     record: Record
     launcher: Launcher
     recorders: Recorders
     signals: EndingSignals
     watcher: Watcher
-    places: dict[str, int]
     stagger: Stagger | None = None
     least_guard_s: float = 0.0
     steady_s: float = STEADY_S
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that is about to run.
+
+    Attributes:
+        state: Where it stands before this attempt.
+        place: Its place in the order of the plan, from 0.
+        config: What to measure.
+        grounds: What its figures stand on beside its own readings.
+    """
+
+    state: TrialState
+    place: int
+    config: ExperimentConfig
+    grounds: Grounds
 
 
 class TrialAttempt:
@@ -114,16 +127,14 @@ class TrialAttempt:
 
     Args:
         bench: What the session's attempts share.
-        state: Where the trial stands before this attempt.
-        grounds: What its figures stand on beside its own readings.
+        trial: The trial.
         deadline: When the session must be over, on ``time.monotonic()``; None for no such limit.
     """
 
-    def __init__(self, bench: Bench, state: TrialState, grounds: Grounds, *, deadline: float | None) -> None:
+    def __init__(self, bench: Bench, trial: Trial, *, deadline: float | None) -> None:
         self._bench = bench
-        self._state = state
-        self._planned = bench.experiments[state.index]
-        self._grounds = grounds
+        self._trial = trial
+        self._state = state = trial.state
         self._start: Start
         self._made: ExperimentResult | None = None
         self._number = state.attempts + 1
@@ -190,12 +201,12 @@ class TrialAttempt:
             self._give_up(worker, outcome)
 
     def _spec(self) -> WorkerSpec:
-        method = self._planned.config.measurement
+        method = self._trial.config.measurement
         channels = read_by(method.sensors, self._bench.recorders.report.channels)
         return WorkerSpec(
             trial=self._state.trial,
             attempt=self._number,
-            config=self._planned.config,
+            config=self._trial.config,
             base_dir=self._bench.study.base_dir,
             # Who asks for no guards gets none.
             guard_s=max(method.guard_s, self._bench.least_guard_s) if method.guard_s else 0.0,
@@ -283,30 +294,30 @@ class TrialAttempt:
         """
         stopped, samples = self._finish_recording()
         evaluation = evaluated(
-            self._planned.config,
+            self._trial.config,
             measured,
             samples,
             self._unrecorded,
-            check=self._grounds.check,
-            bare=self._grounds.bare,
+            check=self._trial.grounds.check,
+            bare=self._trial.grounds.bare,
             devices=self._bench.recorders.report.devices,
         )
         return self._result(measured, evaluation, stopped), evaluation.headline(measured)
 
     def _result(self, measured: Measured, evaluation: Evaluation, stopped: Stopped | None) -> ExperimentResult:
-        bench, planned = self._bench, self._planned
+        bench, state = self._bench, self._state
         seq, head_hash = bench.record.head
         return ExperimentResult(
             llem_version=__version__,
             study_name=bench.study.study_name,
             study_design_hash=bench.study.study_design_hash,
-            trial=self._state.trial,
+            trial=state.trial,
             attempt=self._number,
             session=bench.record.session,
-            cycle=self._state.cycle,
-            config_hash=planned.config_hash,
-            config_summary=planned.config_summary,
-            config=planned.config,
+            cycle=state.cycle,
+            config_hash=state.config_hash,
+            config_summary=state.config_summary,
+            config=self._trial.config,
             journal_seq=seq,
             journal_hash=head_hash,
             launcher=self._start.launcher,
@@ -323,10 +334,10 @@ class TrialAttempt:
             samples_file=self._samples.name if stopped else None,
             samples_sha256=stopped.sha256 if stopped else None,
             unrecorded=self._unrecorded,
-            order_index=bench.places[self._state.trial],
+            order_index=self._trial.place,
             seed=bench.study.seed,
-            baseline_seq=self._grounds.baseline_seq,
-            check_seq=self._grounds.check_seq,
+            baseline_seq=self._trial.grounds.baseline_seq,
+            check_seq=self._trial.grounds.check_seq,
             arithmetic=ARITHMETIC,
             conditions=evaluation.conditions,
             validity=evaluation.validity,

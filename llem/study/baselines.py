@@ -12,7 +12,7 @@ from llem.domain.events import BaselineMeasured
 from llem.domain.recording import Stopped
 from llem.domain.result import ExperimentResult
 from llem.domain.sensing import SensorReport, read_by
-from llem.domain.spec import ExperimentConfig
+from llem.domain.spec import Measurement
 from llem.sensors.samples import PART, read_samples
 
 LEAD_IN_S = 0.2
@@ -86,32 +86,32 @@ class Baselines:
         self._worked = False
         self._idle_w: dict[str, float] = {}
 
-    def at_start(self, configs: Iterable[ExperimentConfig]) -> None:
-        """Measure as the first of these configurations asks that asks for a baseline at all; see ``before``.
+    def at_start(self, measurements: Iterable[Measurement]) -> None:
+        """Measure as the first of these asks that asks for a baseline at all; see ``before``.
 
         What the session does next may put the devices to work.
         """
-        self._if_due(next(filter(self._asks, configs), None))
+        self._if_due(next(filter(self._asks, measurements), None))
         self._worked = True
 
-    def before(self, config: ExperimentConfig) -> None:
-        """Measure before a trial of ``config`` if that is due, and record what was found.
+    def before(self, measurement: Measurement) -> None:
+        """Measure before a trial that is measured so if that is due, and record what was found.
 
         A recorder that fails costs the baseline, not the trial: the event has the reason. A baseline that would end
         after the session's deadline is not begun.
         """
-        self._if_due(config if self._asks(config) else None)
+        self._if_due(measurement if self._asks(measurement) else None)
         self._worked = True
 
-    def _asks(self, config: ExperimentConfig) -> bool:
-        channels = read_by(config.measurement.sensors, self._recording.report.channels)
-        return config.measurement.bare_idle_s > 0 and any(map(has_meter, channels))
+    def _asks(self, measurement: Measurement) -> bool:
+        channels = read_by(measurement.sensors, self._recording.report.channels)
+        return measurement.bare_idle_s > 0 and any(map(has_meter, channels))
 
-    def _if_due(self, config: ExperimentConfig | None) -> None:
-        why = None if config is None else self._due()
-        if config is None or why is None:
+    def _if_due(self, measurement: Measurement | None) -> None:
+        why = None if measurement is None else self._due()
+        if measurement is None or why is None:
             return
-        idle_s = config.measurement.bare_idle_s
+        idle_s = measurement.bare_idle_s
         if self._clock() + self._settle_s(idle_s) + LEAD_IN_S + idle_s < self._deadline:
             self._record(self._measured(why, idle_s))
             self._measured_at, self._drifted = self._clock(), False

@@ -11,7 +11,7 @@ from llem.journal.journal import Journal, utc_now, utc_text
 from llem.journal.lock import LockHolder, StudyLock
 from llem.journal.reader import no_plan, open_reader
 from llem.projections.manifest import ManifestFold
-from llem.projections.plan import KINDS, PlanFold
+from llem.projections.plan import PlanFold
 from llem.study.audit import anchor_findings, anchors_of, checked
 from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
@@ -51,10 +51,9 @@ def start_study(
     keep_study_files(folder, plan.sources)
     mode = options.find_mount(folder.root).journal_mode
     with StudyLock(folder.lock, _holder()), Journal(folder.journal, mode=mode) as journal:
-        fold = ManifestFold().apply_all(journal.append_all([plan.study, *plan.experiments]))
-        # As it was made, not read again: ten thousand experiments need not be in memory twice.
-        held = PlanFold(plan.study, {planned.index: planned for planned in plan.experiments})
-        session = Session(folder, journal, fold, held, command="run", observer=observe(folder, fold), options=options)
+        journal.append_all([plan.study, *plan.experiments])
+        fold = ManifestFold().apply_all(journal.rows())
+        session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
         return _run(session, journal)
 
 
@@ -105,7 +104,6 @@ def resume_study(
                 folder,
                 journal,
                 fold,
-                PlanFold().apply_all(journal.rows(KINDS)),
                 command="resume",
                 observer=observe(folder, fold),
                 options=options,

@@ -26,9 +26,8 @@ from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.failures import KINDS, FailureFold
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
-from llem.projections.plan import PlanFold
 from llem.sensors import SENSORS, automatic_sensors
-from llem.study.attempt import Bench, TrialAttempt, Watcher
+from llem.study.attempt import Bench, Trial, TrialAttempt, Watcher
 from llem.study.baselines import Baselines, BaselineWatcher
 from llem.study.checking import CheckSettings, CheckWatcher, check_at_start
 from llem.study.folder import StudyFolder
@@ -45,6 +44,7 @@ from llem.study.integrity import (
     trial_file_problems,
 )
 from llem.study.options import SessionOptions
+from llem.study.planned import Planned
 from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals, SessionInterrupted
 from llem.study.stops import Stop, Stops
@@ -90,7 +90,6 @@ class Session:
         folder: The study's folder.
         journal: Its journal, with the plan in it; the caller holds the lock.
         fold: The fold of that journal.
-        plan: The plan that it holds.
         command: The command of this session.
         observer: Looks on.
         options: What it works with.
@@ -102,7 +101,6 @@ class Session:
         folder: StudyFolder,
         journal: Journal,
         fold: ManifestFold,
-        plan: PlanFold,
         *,
         command: Command,
         observer: Observer,
@@ -119,10 +117,11 @@ class Session:
         self._retry_failed = retry_failed
         self._grounds = GroundsFold()
         self._failures = FailureFold().apply_all(journal.rows(KINDS))
-        if plan.study is None:
+        if fold.study is None:
             raise no_plan(folder.root)
-        self._study, self._experiments, self._last_host = plan.study, plan.experiments, plan.host
-        self._check_settings = options.check or CheckSettings.of(plan.study.profile)
+        self._planned = Planned(journal, fold)
+        self._study = self._planned.study
+        self._check_settings = options.check or CheckSettings.of(self._study.profile)
 
     @property
     def head(self) -> tuple[int, str]:
@@ -149,7 +148,7 @@ class Session:
     def run(self) -> Ending:
         """Run every trial that is left, and return how that ended. Every way out leaves a resumable journal."""
         settled = self._fold.finished and not self._fold.session_open
-        if settled and not self._left() and not self._spoiled():
+        if settled and not any(self._left()) and not self._spoiled():
             self._observer.close(self._fold)
             return self._finished()
         with EndingSignals() as signals:
@@ -201,7 +200,7 @@ class Session:
                 f"the study lies on {file_system}, where a write-ahead log is not safe: the journal goes without "
                 "one, so an event takes longer and readers wait for the writer"
             )
-        drift = host_drift(self._last_host, host) if self._last_host else []
+        drift = host_drift(self._planned.host, host) if self._planned.host else []
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
         self._recover()
@@ -215,24 +214,22 @@ class Session:
             watcher=self._observer,
         )
         spent = stops.spent_up()
-        if spent is not None and self._left():
+        if spent is not None and any(self._left()):
             return self._finish(spent)
         baselines = self._baselines(recorders, signals, deadline)
         # Before the check, whose load would warm the bare devices up.
-        baselines.at_start([self._experiments[state.index].config for state in self._left()])
+        baselines.at_start(self._planned.measurement(state.index) for _, state in self._left())
         check = self._check_sensors(recorders, signals)
         channels = report.channels
         bench = Bench(
             self._folder,
             self._study,
-            self._experiments,
             host,
             self,
             self._launcher,
             recorders,
             signals,
             self._observer,
-            places={state.trial: place for place, state in enumerate(self._fold.in_order())},
             stagger=stagger_for({channel.device for channel in channels}, channels, check),
             least_guard_s=least_guard_s(channels, check),
             steady_s=self._options.steady_s,
@@ -260,7 +257,7 @@ class Session:
             watcher=self._observer,
             deadline=deadline,
         )
-        for state in self._due():
+        for place, state in self._due():
             bench.signals.check()
             stop = stops.before(state.trial)
             if stop is not None:
@@ -268,28 +265,29 @@ class Session:
             waited = gaps.before(state.trial, state.cycle)
             if waited is not None:
                 self.append(waited)
-            config = self._experiments[state.index].config
-            baselines.before(config)
+            config = self._planned.config(state.index)
+            baselines.before(config.measurement)
             if (late := stops.out_of_time()) is not None:
                 return late
-            result = TrialAttempt(bench, state, self._grounds.of(config), deadline=deadline).run()
+            trial = Trial(state, place, config, self._grounds.of(config))
+            result = TrialAttempt(bench, trial, deadline=deadline).run()
             stops.after(state, result)
             if result is not None:
                 baselines.completed(result)
         return None
 
-    def _due(self) -> Iterator[TrialState]:
-        """Yield each trial that is left, and directly after it the same one as long as it is due once more.
+    def _due(self) -> Iterator[tuple[int, TrialState]]:
+        """Yield each trial that is left, with its place, and directly after it the same one if it is due once more.
 
         Directly after, so that a block stays together in time: what drifts from block to block is not to part
         experiments that are compared within one.
         """
-        for state in self._left():
+        for place, state in self._left():
             if state.status != "completed":
-                yield state
+                yield place, state
             while (why := self._once_more(state)) is not None:
                 self._observer.warn(f"{state.trial} {why}")
-                yield state
+                yield place, state
 
     def _once_more(self, state: TrialState) -> str | None:
         """Return why a trial runs once more, directly after; None where it does not."""
@@ -306,7 +304,7 @@ class Session:
 
     def _check_sensors(self, recorders: Recorders, signals: EndingSignals) -> SensorCheck | None:
         """Check the sensors where trials are left that they will measure; record and return what was found."""
-        if not self._left():
+        if not any(self._left()):
             return None
         event = check_at_start(
             recorders,
@@ -322,13 +320,12 @@ class Session:
         self.append(event)
         return event.check
 
-    def _left(self) -> list[TrialState]:
+    def _left(self) -> Iterator[tuple[int, TrialState]]:
+        """Yield each trial that is left, with its place in the order of the plan, from 0."""
         keep = TERMINAL if not self._retry_failed else KEPT
-        return [
-            state
-            for state in self._fold.in_order()
-            if state.status not in keep or self._runs_again(state) or self._is_retried(state)
-        ]
+        for place, state in enumerate(self._fold.in_order()):
+            if state.status not in keep or self._runs_again(state) or self._is_retried(state):
+                yield place, state
 
     def _runs_again(self, state: TrialState) -> bool:
         return runs_again(self._fold, state, self._options.rerun_codes)
@@ -404,6 +401,6 @@ class Session:
 
     def _sensor_names(self) -> list[str]:
         """Return the sensors that any experiment asks for, in the registry's order."""
-        asked = [planned.config.measurement.sensors for planned in self._experiments.values()]
+        asked = [measurement.sensors for measurement in self._planned.measurements()]
         wanted = {name for names in asked for name in (automatic_sensors() if names == "auto" else names)}
         return [name for name in SENSORS if name in wanted]

@@ -113,6 +113,14 @@ def test_the_writer_yields_the_rows_of_some_kinds_in_order(path):
         assert len(list(journal.rows())) == 3
 
 
+def test_the_writer_reads_an_event_by_its_number(path):
+    with Journal(path) as journal:
+        entered = journal.append(phase())
+        assert journal.row(1) == entered
+        with pytest.raises(JournalError, match="Event 2 of the journal"):
+            journal.row(2)
+
+
 def test_a_journal_that_is_opened_again_goes_on_with_number_chain_and_session(path):
     with Journal(path) as journal:
         journal.append(phase(1))

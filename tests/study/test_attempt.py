@@ -6,7 +6,7 @@ from llem.domain.errors import SensorError
 from llem.domain.messages import Stagger
 from llem.domain.sensing import SensorReport
 from llem.projections.manifest import TrialState
-from llem.study.attempt import Bench, TrialAttempt
+from llem.study.attempt import Bench, Trial, TrialAttempt
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds
 
@@ -42,24 +42,21 @@ def asked(make, tmp_path):
     def of(guard_s, channels=(), sensors="auto", **needs):
         study, planned = make.plan()[:2]
         config = make.config(measurement={"guard_s": guard_s, "sensors": sensors})
-        planned = planned.model_copy(update={"config": config})
         launcher = Unwilling()
         chain = make.chain()
         bench = Bench(
             folder=StudyFolder(tmp_path),
             study=study,
-            experiments={0: planned},
             host=make.host(),
             record=chain,
             launcher=launcher,
             recorders=NoRecorders(channels),
             signals=SimpleNamespace(),
             watcher=SimpleNamespace(),
-            places={},
             **needs,
         )
         state = TrialState("e0_c1", 0, 1, planned.config_hash, {}, "e0_c1.json")
-        TrialAttempt(bench, state, Grounds(), deadline=None).run()
+        TrialAttempt(bench, Trial(state, 0, config, Grounds()), deadline=None).run()
         assert [row.kind for row in chain.rows] == ["experiment_running", "experiment_failed"]
         (spec,) = launcher.specs
         return spec

@@ -10,6 +10,7 @@ from llem.domain.errors import SensorError
 from llem.domain.recording import Stopped
 from llem.domain.result import Finding, RecorderCost
 from llem.domain.sensing import SensorReport
+from llem.domain.spec import Measurement
 from llem.sensors.base import Reading
 from llem.sensors.samples import SampleWriter
 from llem.study.baselines import LEAD_IN_S, MAX_AGE_S, Baselines
@@ -21,7 +22,6 @@ class Desk:
     """A session with a meter of 20 W, whose time passes as it is waited."""
 
     def __init__(self, make, place: Path, deadline: float | None = None) -> None:
-        self.make = make
         self.place = place
         self.channel = make.channel()
         self.report = SensorReport(channels=(self.channel,))
@@ -69,13 +69,13 @@ class Desk:
         )
         return Stopped(sha256=writer.finish(), cost=RecorderCost(cpu_s=0, wall_s=0, edges=90))
 
-    def config(self, **measurement):
-        return self.make.config(measurement={"bare_idle_s": 2.0, **measurement})
+    def measurement(self, **changes):
+        return Measurement.model_validate({"bare_idle_s": 2.0, **changes})
 
     def trial(self, idle_w=None, *codes, config_hash="a", **measurement):
         """Run one trial and return why a baseline was measured before it, if one was."""
         before = len(self.events)
-        self.baselines.before(self.config(**measurement))
+        self.baselines.before(self.measurement(**measurement))
         found = tuple(Finding(code=code, message="…") for code in codes)
         figures = SimpleNamespace(power_context_idle_w=idle_w)
         self.baselines.completed(
@@ -154,7 +154,7 @@ def test_a_model_needs_no_baseline(desk, make):
 
 
 def test_at_the_start_it_is_measured_for_the_first_trial_that_asks_for_one(desk):
-    desk.baselines.at_start([desk.config(bare_idle_s=0), desk.config(sensors=["rapl"]), desk.config()])
+    desk.baselines.at_start([desk.measurement(bare_idle_s=0), desk.measurement(sensors=["rapl"]), desk.measurement()])
     assert [event.why for event in desk.events] == ["first"]
     assert desk.waited_s == pytest.approx(2.0 + LEAD_IN_S)
     assert [desk.trial(bare_idle_s=0), desk.trial()] == [None, None]
@@ -162,13 +162,13 @@ def test_at_the_start_it_is_measured_for_the_first_trial_that_asks_for_one(desk)
 
 def test_at_the_start_there_is_none_where_no_trial_asks_for_one(desk):
     desk.baselines.at_start([])
-    desk.baselines.at_start([desk.config(bare_idle_s=0)])
+    desk.baselines.at_start([desk.measurement(bare_idle_s=0)])
     assert (desk.events, desk.waited_s) == ([], 0.0)
 
 
 def test_one_that_failed_at_the_start_lets_the_devices_fall_back_before_it_is_tried_again(desk):
     desk.failing = "begin"
-    desk.baselines.at_start([desk.config()])
+    desk.baselines.at_start([desk.measurement()])
     desk.failing, desk.waited_s = None, 0.0
     assert desk.trial() == "first"
     assert desk.waited_s == pytest.approx(2 * 2.0 + LEAD_IN_S)
@@ -195,7 +195,7 @@ def test_readings_beyond_arithmetic_are_an_unknown_power_with_that_reason(desk, 
     baselines = Baselines(
         lambda number: desk.place / "baseline", BrokenMeter(make), desk.events.append, pause=time.sleep, watcher=desk
     )
-    baselines.before(desk.config(bare_idle_s=0.4))
+    baselines.before(desk.measurement(bare_idle_s=0.4))
     (power,) = desk.events[0].powers
     assert (power.power_w, desk.events[0].samples_file) == (None, None)
     assert power.reason == "no power can be made of its readings: intermediate overflow in fsum"
