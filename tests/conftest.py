@@ -4,7 +4,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,9 @@ class Chain:
         row = Row(*stored, chain_hash(*stored))
         self.rows.append(row)
         return row
+
+    def append_all(self, events: Iterable[Event]) -> list[Row]:
+        return [self.append(event) for event in events]
 
 
 class Builders:

@@ -1,6 +1,7 @@
 """One attempt at one trial: from its first event to its last."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,9 @@ class Record(Protocol):
 
     def append(self, event: Event) -> Row:
         """Record one event, durably."""
+
+    def append_all(self, events: Sequence[Event]) -> list[Row]:
+        """Record several events, durably, all of them or none."""
 
     @property
     def head(self) -> tuple[int, str]:
@@ -218,9 +222,10 @@ class TrialAttempt:
     def _watch(self, worker: Attempt, started_ns: int) -> Measured | Fault | None:
         soak = SoakWatcher(self._bench.recorders.temperatures, worker.tell, over_s=self._bench.steady_s)
 
-        def entered(message: PhaseMessage) -> None:
-            self._note_phase(message)
-            soak.entered(message)
+        def entered(messages: Sequence[PhaseMessage]) -> None:
+            self._note_phases(messages)
+            for message in messages:
+                soak.entered(message)
 
         def tick() -> None:
             self._bench.watcher.tick()
@@ -232,7 +237,7 @@ class TrialAttempt:
             deadlines=Deadlines(self._bench.study.limits, time.monotonic()),
             session_ends=self._deadline,
             signals=self._bench.signals,
-            on_phase=entered,
+            on_phases=entered,
             on_progress=lambda message: self._bench.watcher.progress(self._state.trial, self._phase, message),
             tick=tick,
         )
@@ -251,10 +256,15 @@ class TrialAttempt:
             self._fail(outcome or ended_silently(exited, self._log), exited)
         self._drop_recording()
 
-    def _note_phase(self, message: PhaseMessage) -> None:
-        self._phase = message.phase
-        event = PhaseEntered(trial=self._state.trial, attempt=self._number, phase=message.phase, t_ns=message.t_ns)
-        self._bench.record.append(event)
+    def _note_phases(self, messages: Sequence[PhaseMessage]) -> None:
+        self._phase = messages[-1].phase
+        trial, attempt = self._state.trial, self._number
+        self._bench.record.append_all(
+            [
+                PhaseEntered(trial=trial, attempt=attempt, phase=message.phase, t_ns=message.t_ns)
+                for message in messages
+            ]
+        )
 
     def _complete(self, measured: Measured) -> Fault | None:
         """Write the result, then the event that names it; return a fault if no figures can be made of it."""

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -135,7 +135,11 @@ class Session:
 
     def append(self, event: Event) -> Row:
         """Record an event durably, fold it, and show it."""
-        return self._took(self._journal.append(event))
+        return self.append_all((event,))[0]
+
+    def append_all(self, events: Sequence[Event]) -> list[Row]:
+        """Record events that came at once as ``append`` does, all of them or none: the disk is waited for once."""
+        return [self._took(row) for row in self._journal.append_all(events)]
 
     def _took(self, row: Row) -> Row:
         """Fold and show a row that is durable."""
@@ -384,8 +388,7 @@ class Session:
     def _skip_rest(self, why: str) -> None:
         """Record every trial that has not ended as skipped, in one transaction: they may be many."""
         left = [state.trial for state in self._fold.in_order() if state.status not in TERMINAL]
-        for row in self._journal.append_all([ExperimentSkipped(trial=trial, reason=why) for trial in left]):
-            self._took(row)
+        self.append_all([ExperimentSkipped(trial=trial, reason=why) for trial in left])
 
     def _finished(self) -> Ending:
         return Ending("finished", 0 if self._fold.count("completed") == len(self._fold.trials) else 1)

@@ -31,7 +31,7 @@ class Supervisor:
         deadlines: By when it must have come how far, on ``time.monotonic()``.
         session_ends: When the session must be over, on the same clock; None for no such limit.
         signals: Ending signals; one that comes ends the watching.
-        on_phase: Called when the worker enters a phase.
+        on_phases: Called with the phases that the worker entered since the last call, in order.
         on_progress: Called when it tells of progress.
         tick: Called about twice a second.
     """
@@ -44,7 +44,7 @@ class Supervisor:
         deadlines: Deadlines,
         session_ends: float | None = None,
         signals: EndingSignals,
-        on_phase: Callable[[PhaseMessage], None],
+        on_phases: Callable[[Sequence[PhaseMessage]], None],
         on_progress: Callable[[ProgressMessage], None],
         tick: Callable[[], None],
     ) -> None:
@@ -52,11 +52,12 @@ class Supervisor:
         self._deadlines = deadlines
         self._session_ends = math.inf if session_ends is None else session_ends
         self._signals = signals
-        self._on_phase = on_phase
+        self._on_phases = on_phases
         self._on_progress = on_progress
         self._tick = tick
         self._started_ns = started_ns
         self.phase: Phase = "start"
+        self._entered: list[PhaseMessage] = []
 
     def watch(self) -> Measured | Fault | None:
         """Return the measurement or the fault as soon as it is known; None if the worker ended without a word.
@@ -100,11 +101,13 @@ class Supervisor:
         received, over = self._attempt.receive()
         if received:
             self._deadlines.heard(time.monotonic())
+        outcome = None
         for item in received:
             outcome = item if isinstance(item, Fault) else self._take(item)
             if outcome is not None:
-                return outcome, over
-        return None, over
+                break
+        self._tell_phases()
+        return outcome, over
 
     def _read_rest(self) -> tuple[Measured | Fault | None, bool]:
         """Take what an exited worker left in its pipe; a child of its may hold that open, or flood it, for ever."""
@@ -120,8 +123,9 @@ class Supervisor:
                 return Fault("ProtocolViolation", f"the worker says {message.phase!r} while in {self.phase!r}")
             self.phase = message.phase
             self._deadlines.entered(message.phase, time.monotonic())
-            self._on_phase(message)
+            self._entered.append(message)
         elif isinstance(message, ProgressMessage):
+            self._tell_phases()
             self._on_progress(message)
         elif isinstance(message, ErrorMessage):
             return Fault(message.error_type, message.error_message, message.traceback, told=True)
@@ -130,6 +134,12 @@ class Supervisor:
                 return Fault("ProtocolViolation", f"the worker sends a result while in {self.phase!r}")
             return self._plausible(message.measured)
         return None
+
+    def _tell_phases(self) -> None:
+        """Tell the phases that arrived together together: each telling waits for the disk."""
+        if self._entered:
+            self._on_phases(self._entered)
+            self._entered = []
 
     def _plausible(self, measured: Measured) -> Measured | Fault:
         """Refuse what lies outside the time in which the worker ran, or out of turn: one machine, one clock."""

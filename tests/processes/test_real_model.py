@@ -246,7 +246,7 @@ def test_a_metered_worker_idles_and_makes_both_windows_in_segments(make: Any, tm
                 started_ns=started_ns,
                 deadlines=Deadlines(Limits(trial_s=80), time.monotonic()),
                 signals=signals,
-                on_phase=lambda message: None,
+                on_phases=lambda messages: None,
                 on_progress=lambda message: None,
                 tick=lambda: None,
             ).watch()

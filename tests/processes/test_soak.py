@@ -39,7 +39,7 @@ def soak(make: Any, place: Path, **model: Any) -> Any:
                 started_ns=started_ns,
                 deadlines=Deadlines(Limits(trial_s=60), time.monotonic()),
                 signals=signals,
-                on_phase=watcher.entered,
+                on_phases=lambda messages: [watcher.entered(message) for message in messages],
                 on_progress=lambda message: None,
                 tick=watcher.tick,
             ).watch()
