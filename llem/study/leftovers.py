@@ -2,7 +2,6 @@
 
 import os
 import signal
-from pathlib import Path
 
 MARKER = "LLEM_ATTEMPT"
 """Every process of an attempt has this variable, so that one that left the process group is found too."""
@@ -10,15 +9,17 @@ MARKER = "LLEM_ATTEMPT"
 
 def kill_marked(prefix: str) -> int:
     """Kill every process whose marker starts with ``prefix``, and return how many there were."""
-    wanted = f"{MARKER}={prefix}".encode()
+    wanted = b"\0" + f"{MARKER}={prefix}".encode()
     killed = 0
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+    # Every process of the machine is looked at after every trial, so each of them is to cost little.
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-            if any(variable.startswith(wanted) for variable in variables):
-                os.kill(int(folder.name), signal.SIGKILL)
+            with open(f"/proc/{name}/environ", "rb", buffering=0) as environ:
+                variables = b"\0" + environ.read()
+            if wanted in variables:
+                os.kill(int(name), signal.SIGKILL)
                 killed += 1
         except OSError:
             continue  # gone meanwhile, or another user's
