@@ -18,13 +18,19 @@ SHARED = HERE / ".nox" / "shared"
 BENCH = HERE / ".nox" / "bench"
 HEAVY = ("accelerate", "codecarbon", "nvidia-ml-py", "tokenizers", "torch", "transformers")
 
-# The benchmarks, each with the settings of a short look.
+# The benchmarks, each with the settings of a short look: those of the figures, then those of speed.
 BENCHMARKS = {
     "accuracy": ("--trials", "50", "--device-trials", "50"),
     "interval_coverage": ("--studies", "50"),
+    "worker_start": ("--turns", "3"),
+    "scale": (),
     "journal": (),
+    "exports": (),
+    "startup": ("--turns", "5"),
+    "parent_cost": (),
     "measuring_cost": ("--turns", "60", "--seconds", "0.5"),
     "recorder_cost": ("--seconds", "10"),
+    "planning": (),
 }
 
 # Run outside the checkout, by the environment that the wheel was installed into.
@@ -99,18 +105,28 @@ def accuracy(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, in some five minutes; after `--`: one of them, then its own options.
+    """Run the benchmarks; after `--`: one of them, then its own options.
 
-    Each prints its table and writes it as JSON into `.nox/bench/`.
+    Each prints its table and writes it as JSON into `.nox/bench/`. The tables of speed are printed as a page at the end.
+    One that fails does not keep the others from running.
     """
     programs = shared_environment(session)
     session.run(str(programs / "python"), "-m", "pip", "install", "-q", CONSTRAINTS, *extra("bench"))
     BENCH.mkdir(parents=True, exist_ok=True)
     name, *options = session.posargs or [""]
     chosen = {name: options} if name else BENCHMARKS
+    failed = []
     for benchmark, settings in chosen.items():
-        script, table = f"benchmarks/{benchmark}.py", str(BENCH / f"{benchmark}.json")
-        session.run(str(programs / "python"), script, "--json", table, *settings, env={"PYTHONPATH": str(HERE)})
+        table = BENCH / f"{benchmark}.json"
+        table.unlink(missing_ok=True)
+        arguments = (f"benchmarks/{benchmark}.py", "--json", str(table), *settings)
+        try:
+            session.run(str(programs / "python"), *arguments, env={"PYTHONPATH": str(HERE)})
+        except nox.command.CommandFailed:
+            failed.append(benchmark)
+    session.run(str(programs / "python"), "benchmarks/performance.py", str(BENCH))
+    if failed:
+        session.error(f"missed a bar or broke: {', '.join(failed)}")
 
 
 def shared_environment(session: nox.Session) -> Path:
