@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from llem.domain.baseline import has_meter
 from llem.domain.deadlines import Deadlines
@@ -16,28 +14,20 @@ from llem.domain.events import (
     ExperimentRunning,
     Phase,
     PhaseEntered,
-    StudyPlanned,
 )
 from llem.domain.figures import Evaluation
-from llem.domain.host import Host
 from llem.domain.measured import Measured
-from llem.domain.messages import PhaseMessage, ProgressMessage, Stagger, WorkerSpec
+from llem.domain.messages import PhaseMessage, WorkerSpec
 from llem.domain.recording import Stopped
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
-from llem.domain.row import Row
 from llem.domain.sensing import read_by
-from llem.domain.spec import ExperimentConfig
-from llem.domain.steadiness import STEADY_S
 from llem.journal.durable import write_durably
-from llem.projections.manifest import TrialState
 from llem.sensors.samples import PART, Samples, read_samples
+from llem.study.bench import Bench, Trial
 from llem.study.evaluation import evaluated
-from llem.study.folder import StudyFolder
-from llem.study.grounds import Grounds
 from llem.study.integrity import sha256_of
-from llem.study.launcher import Attempt, Exit, Fault, Launcher, Start
-from llem.study.recorders import Recorders
-from llem.study.signals import EndingSignals, SessionInterrupted
+from llem.study.launcher import Attempt, Exit, Fault, Start
+from llem.study.signals import SessionInterrupted
 from llem.study.soak import SoakWatcher
 from llem.study.supervise import STUDY_DEADLINE, Supervisor, ended_silently
 from llem.version import __version__
@@ -45,85 +35,6 @@ from llem.version import __version__
 STOP_GRACE_S = 2.0
 EXIT_PATIENCE_S = 5.0
 SILENT_PATIENCE_S = 2.0
-
-
-class Record(Protocol):
-    """Where an attempt's events go."""
-
-    def append(self, event: Event) -> Row:
-        """Record one event, durably."""
-
-    def append_all(self, events: Sequence[Event]) -> list[Row]:
-        """Record several events, durably, all of them or none."""
-
-    @property
-    def head(self) -> tuple[int, str]:
-        """Return number and hash of the last event."""
-
-    @property
-    def session(self) -> int:
-        """Return the number of this session."""
-
-
-class Watcher(Protocol):
-    """Who looks on while an attempt runs."""
-
-    def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
-        """The worker told how far it is."""
-
-    def tick(self) -> None:
-        """Time passed; called about twice a second."""
-
-    def warn(self, message: str) -> None:
-        """Something deserves a person's attention."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every attempt of a session shares.
-
-    Attributes:
-        folder: The study's folder.
-        study: Its plan.
-        host: This machine.
-        record: Where events go.
-        launcher: Starts workers.
-        recorders: Reads the sensors.
-        signals: Ending signals.
-        watcher: Looks on.
-        stagger: Segments that the windows need for a sensor's sake; None where they need none.
-        least_guard_s: What guards need for a sensor's sake, in seconds.
-        steady_s: For so long a device must not have changed before a soak ends, in seconds.
-    """
-
-    folder: StudyFolder
-    study: StudyPlanned
-    host: Host
-    record: Record
-    launcher: Launcher
-    recorders: Recorders
-    signals: EndingSignals
-    watcher: Watcher
-    stagger: Stagger | None = None
-    least_guard_s: float = 0.0
-    steady_s: float = STEADY_S
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial that is about to run.
-
-    Attributes:
-        state: Where it stands before this attempt.
-        place: Its place in the order of the plan, from 0.
-        config: What to measure.
-        grounds: What its figures stand on beside its own readings.
-    """
-
-    state: TrialState
-    place: int
-    config: ExperimentConfig
-    grounds: Grounds
 
 
 class TrialAttempt:

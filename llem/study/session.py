@@ -27,8 +27,9 @@ from llem.journal.reader import no_plan
 from llem.projections.failures import KINDS, FailureFold
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
 from llem.sensors import SENSORS, automatic_sensors
-from llem.study.attempt import Bench, Trial, TrialAttempt, Watcher
+from llem.study.attempt import TrialAttempt
 from llem.study.baselines import Baselines, BaselineWatcher
+from llem.study.bench import Bench, Trial, Watcher
 from llem.study.checking import CheckSettings, CheckWatcher, check_at_start
 from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
