@@ -107,7 +107,7 @@ def accuracy(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; after `--`: one of them, then its own options.
 
-    Each prints its table and writes it as JSON into `.nox/bench/`. The tables of speed are printed as a page at the end.
+    Each prints its table and writes it as JSON into `.nox/bench/`; at the end the tables of speed come as one page.
     One that fails does not keep the others from running.
     """
     programs = shared_environment(session)
