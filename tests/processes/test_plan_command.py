@@ -98,6 +98,7 @@ method
   measurement.phases           false                               profile quick
   measurement.latency_passes   1                                   default
   measurement.count_flops      true                                default
+  measurement.isolation        auto                                default
 """
 
 
@@ -163,12 +164,12 @@ def test_a_plan_tells_the_funnel_the_axes_what_is_skipped_and_the_order(desk: De
     assert [line.split() for line in f"method\n{tail}".split("\n\n")[0].splitlines()] == [
         line.split() for line in METHOD.splitlines()
     ]
-    # 6 trials of 3 s for the start, 3 × 0.5 s guard and idle, and a window of 1 s; 4 gaps of 30 s and one cool-down.
+    # 6 trials of 3 × 0.5 s guard and idle, and a window of 1 s; 4 gaps of 30 s and one cool-down.
     assert " ".join(" ".join(section(shown.out, "estimate")).split()).startswith(
-        "time at least 2:33 min, cooling at most 5:00 min more "
-        "(by the settings: starts, guards and shortest windows; loading and warm-up come on top) "
+        "time at least 2:15 min, cooling at most 5:00 min more "
+        "(by the settings: guards and shortest windows; starts, loading and warm-up come on top) "
         "energy unknown: no power is known before a trial has run: give earlier studies with --from "
-        "disk about 1.35 MB; "
+        "disk about 1.32 MB; "
     )
     assert desk.listing() == before, "a plan writes nothing"
 
@@ -322,7 +323,7 @@ def test_a_plan_as_json_is_one_line_with_stable_keys(desk: Desk) -> None:
     }
     assert [list(value) for value in tree["values"]] == [["key", "values", "origins"]] * len(tree["values"])
     assert tree["estimate"] == {
-        "duration_s": 153.0,
+        "duration_s": 135.0,
         "at_least": True,
         "gaps_s": 120.0,
         "cooling_at_most_s": 300.0,
@@ -330,7 +331,7 @@ def test_a_plan_as_json_is_one_line_with_stable_keys(desk: Desk) -> None:
         "energy_j": None,
         "energy_provenance": "none",
         "energy_reason": "no power is known before a trial has run: give earlier studies with --from",
-        "disk_bytes": 1_200_000 + 6 * 16_000 + 33 * 1_500,
+        "disk_bytes": 1_200_000 + 6 * 16_000 + 15 * 1_500,
         "basis": "settings",
         "known_experiments": 0,
     }
