@@ -145,7 +145,7 @@ class TrialAttempt:
         supervisor = Supervisor(
             worker,
             started_ns=started_ns,
-            deadlines=Deadlines(self._bench.study.limits, time.monotonic()),
+            deadlines=Deadlines(self._bench.study.limits, started_ns / 1e9),
             session_ends=self._deadline,
             signals=self._bench.signals,
             on_phases=entered,
