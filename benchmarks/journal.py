@@ -30,7 +30,7 @@ from llem.domain.row import COLUMNS
 from llem.journal.journal import Journal
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
-from llem.study.audit import checked, sound
+from llem.study.chain import checked, sound
 from llem.study.planned import Planned
 
 EVENTS = 100_000

@@ -30,6 +30,7 @@ for group, command, words in (
     (study, "log", help.LOG),
     (study, "status", help.STATUS),
     (study, "verify", help.VERIFY),
+    (study, "recover", help.RECOVER),
     (app, "doctor", help.DOCTOR),
     (app, "init", help.INIT),
     (app, "schema", help.SCHEMA),

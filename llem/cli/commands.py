@@ -227,6 +227,24 @@ def verify(folder: Path, *, json: Switch = False) -> int:
     return show_verification(folder, as_json=json)
 
 
+def recover(folder: Path, *, dry_run: Switch = False, json: Switch = False) -> int:
+    """Put what is sound of a damaged journal into a new one, so that the study can be resumed.
+
+    Parameters
+    ----------
+    folder
+        The study's folder.
+    dry_run
+        Say what would be kept and lost, and change nothing.
+    json
+        Print one JSON object on stdout.
+    """
+    from llem.cli.recover import show_recovery
+
+    show_recovery(folder, dry_run=dry_run, as_json=json)
+    return 0
+
+
 def doctor(*, quick: Switch = False, json: Switch = False) -> int:
     """Show what can be measured on this machine and how well, and what would mend the rest.
 

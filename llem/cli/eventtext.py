@@ -98,6 +98,11 @@ def _completed_text(data: Payload) -> str:
     return "  ".join([data["result_file"], *([f"INVALID: {', '.join(codes)}"] if codes else [])])
 
 
+def _recovered_text(data: Payload) -> str:
+    lost = [f"{data[key]} {key}" for key in ("unreadable", "invalid") if data[key]]
+    return "  ".join([data["reason"], *lost, f"kept in damaged/{data['kept_in']}"])
+
+
 def _data_text(data: Payload) -> str:
     return "  ".join(str(data[key]) for key in DETAIL_KEYS if data.get(key))
 
@@ -108,5 +113,6 @@ _WORDS: dict[str, Callable[[Payload], str]] = {
     "gap_waited": gap_text,
     "experiment_completed": _completed_text,
     "sensors_checked": _checked_text,
+    "journal_recovered": _recovered_text,
     "baseline_measured": baseline_text,
 }

@@ -103,7 +103,9 @@ Show and audit every event of a study, also while it runs.
 
 --verify checks every event's number, hash and form, the journal's head
 against manifest.json and the result files, and every result and samples
-file against its recorded hash; exit code 3 where it finds something.
+file against its recorded hash. It names each event and file that is not
+as it was recorded, and the trials that can still be trusted; exit code 3
+where it finds something. A damaged journal is read as far as it can be.
 """,
     """\
   llem study log studies/quickstart_2026-11-22T10-00-00
@@ -135,6 +137,25 @@ Nothing is written; it works while a study runs, and from a read-only copy.
     """\
   llem study verify studies/quickstart_2026-11-22T10-00-00
   llem study verify studies/quickstart_2026-11-22T10-00-00 --json | jq .findings
+""",
+)
+
+RECOVER = Help(
+    """\
+Make a study whole again whose journal is damaged or has lost its end.
+
+The longest sound part of the journal goes into a new one, with an event
+that says what was lost. The old journal is kept in damaged/, and with it
+the files of the study that only lost events named. Trials that lost their
+events are pending again; `llem study resume` runs them.
+
+Where nothing is wrong nothing is changed. Exit code 3 where not even the
+plan is sound, or a session runs the study.
+""",
+    """\
+  llem study recover studies/quickstart_2026-11-22T10-00-00 --dry-run
+  llem study recover studies/quickstart_2026-11-22T10-00-00
+  llem study recover studies/quickstart_2026-11-22T10-00-00 --json
 """,
 )
 

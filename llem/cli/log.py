@@ -7,14 +7,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llem.cli.eventtext import event_text, row_json
-from llem.domain.errors import InputError
+from llem.cli.text import printable
+from llem.domain.errors import InputError, JournalError
 from llem.domain.row import Row
 from llem.journal.reader import JournalReader, open_reader
 from llem.study.folder import StudyFolder
 
+if TYPE_CHECKING:
+    from llem.study.audit import Audit  # loaded only to audit
+
 POLL_S = 0.25
+MOST_OF_A_LINE = 1_000
+SHOWN_TRIALS = 50
 HEADER = f"{'seq':>6}  {'time (UTC)':<26}  {'ses':>3}  {'trial':<14} {'att':>3}  {'event':<22}  detail"
 
 
@@ -31,8 +38,18 @@ def show_log(root: Path, *, follow: bool, trial: str | None, kind: str | None, a
         print(HEADER, flush=True)
     shown = False
     for row in _following(folder, trial, kind) if follow else _rows(folder, trial, kind):
-        print(row_json(row) if as_json else _line(row), flush=not shown)  # the first one at once, then by blocks
+        print(_shown(row, as_json=as_json), flush=not shown)  # the first one at once, then by blocks
         shown = True
+
+
+def _shown(row: Row, *, as_json: bool) -> str:
+    try:
+        return row_json(row) if as_json else _line(row)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise JournalError(
+            f"Event {row.seq} cannot be shown: {error!r}.",
+            remedy="The journal is damaged: `llem study log FOLDER --verify` says where.",
+        ) from None
 
 
 def _require_known(folder: StudyFolder, trial: str | None, kind: str | None) -> None:
@@ -106,6 +123,7 @@ def show_audit(root: Path, *, as_json: bool) -> int:
         JournalError: The journal cannot be read at all.
     """
     import json
+    import shlex
 
     from llem.study.audit import audit
 
@@ -114,7 +132,9 @@ def show_audit(root: Path, *, as_json: bool) -> int:
         print(json.dumps(result.model_dump(mode="json")))
     else:
         for finding in result.findings:
-            print(f"{finding.where}: {finding.found}")
+            print(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
+        if result.findings:
+            _show_trust(result)
         verdict = "nothing found wrong" if not result.findings else f"{len(result.findings)} FOUND WRONG"
         print(
             f"{result.events} events chained, {result.results} results as recorded, "
@@ -122,4 +142,17 @@ def show_audit(root: Path, *, as_json: bool) -> int:
         )
     if result.findings:
         print("What is not named above is as it was recorded.", file=sys.stderr)
+    if result.damaged:
+        print(f"To go on with what is sound: llem study recover {shlex.quote(str(root))}", file=sys.stderr)
     return 3 if result.findings else 0
+
+
+def _show_trust(result: "Audit") -> None:
+    """Say which trials still stand, and which do not and why."""
+    for doubtful in result.doubtful[:SHOWN_TRIALS]:
+        print(printable(f"not trustworthy: {doubtful.trial}: {doubtful.reason}", MOST_OF_A_LINE))
+    if len(result.doubtful) > SHOWN_TRIALS:
+        print(f"… and {len(result.doubtful) - SHOWN_TRIALS:,} more trials that are not: --json")
+    number, shown = len(result.trustworthy), ", ".join(result.trustworthy[:SHOWN_TRIALS]) or "none"
+    more = f" and {number - SHOWN_TRIALS:,} more: --json" if number > SHOWN_TRIALS else ""
+    print(f"trustworthy results ({number:,}): {shown}{more}")

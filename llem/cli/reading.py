@@ -8,6 +8,7 @@ from llem.domain.errors import LlemError
 from llem.journal.lock import is_locked
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
+from llem.study.chain import checked
 from llem.study.folder import StudyFolder
 
 
@@ -25,16 +26,16 @@ class StudyView:
 
 
 def read_fold(root: Path) -> StudyView:
-    """Return the study in ``root``.
+    """Return the study in ``root``, every link of its journal's chain checked: no figure comes of a damaged event.
 
     Raises:
         InputError: The folder is no study.
-        JournalError: The journal cannot be read.
+        JournalError: The journal cannot be read, or is damaged.
     """
     folder = StudyFolder(root)
     alive = is_locked(folder.lock)  # first: a session that ends meanwhile has written its end
     with open_reader(folder.journal) as reader:
-        fold = ManifestFold().apply_all(reader.rows())
+        fold = ManifestFold().apply_all(checked(reader.rows()))
     if not alive:
         fold.lay_to_rest()
     return StudyView(fold, alive)

@@ -1,6 +1,7 @@
 """``llem study status``."""
 
 import json
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,9 +18,10 @@ from llem.domain.manifest import StudyManifest
 from llem.domain.study_result import StudyResult
 from llem.exports.manifest import export_manifest
 from llem.exports.results import export_results
-from llem.journal.reader import no_plan
+from llem.journal.reader import no_plan, open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result
+from llem.study.anchors import anchor_in
 from llem.study.folder import StudyFolder
 
 SHOWN_FAILURES = 10
@@ -88,7 +90,18 @@ def _left_out(fold: ManifestFold) -> Counter[str]:
 
 
 def _mend_exports(folder: StudyFolder, fold: ManifestFold) -> None:
-    """Export again what is missing, garbled or behind; nobody else does while no session runs."""
+    """Export again what is missing, garbled or behind; nobody else does while no session runs.
+
+    What remembers an event that the journal does not have is all that tells of a lost tail, and is left alone.
+    """
+    for file in (folder.manifest, folder.results_file):
+        if _speaks_against(folder, file, fold):
+            print(
+                f"warning: {file.name} remembers what the journal does not have. See what is lost: "
+                f"llem study log {shlex.quote(str(folder.root))} --verify",
+                file=sys.stderr,
+            )
+            return
     try:
         if not _is_current(folder.manifest, StudyManifest, fold):
             export_manifest(fold, folder.manifest)
@@ -96,6 +109,16 @@ def _mend_exports(folder: StudyFolder, fold: ManifestFold) -> None:
             export_results(fold, folder.results_file)
     except OSError:
         pass  # a read-only folder: the journal was all that was asked for
+
+
+def _speaks_against(folder: StudyFolder, file: Path, fold: ManifestFold) -> bool:
+    """Return whether an export remembers another journal than this one, or more of it than there is."""
+    anchor = anchor_in(file, file.name)
+    if anchor is None or (anchor.seq, anchor.hash) == (fold.seq, fold.hash):
+        return False
+    with open_reader(folder.journal) as reader:
+        row = next(reader.rows(anchor.seq - 1), None)
+    return row is None or (row.seq, row.hash) != (anchor.seq, anchor.hash)
 
 
 def _is_current(path: Path, view: type[StudyManifest] | type[StudyResult], fold: ManifestFold) -> bool:

@@ -106,6 +106,19 @@ class Journal:
             )
             last_hash = chain_hash(*stored)
             rows.append(Row(*stored, last_hash))
+        self._insert(rows)
+        return rows
+
+    def adopt(self, rows: Sequence[Row]) -> None:
+        """Append events as another journal has them, in one transaction; they follow the last one here.
+
+        Raises:
+            JournalError: They do not follow it, or could not be written.
+        """
+        self._insert(rows)
+        self.session = rows[-1].session
+
+    def _insert(self, rows: Sequence[Row]) -> None:
         try:
             if len(rows) == 1:
                 self._db.execute(INSERT, rows[0])
@@ -114,8 +127,7 @@ class Journal:
                     self._db.executemany(INSERT, rows)
         except sqlite3.Error as error:
             raise _cannot_write(self.path, error) from error
-        self._seq, self._hash = seq, last_hash
-        return rows
+        self._seq, self._hash = rows[-1].seq, rows[-1].hash
 
     def rows(self, kinds: Sequence[str] = ()) -> Iterator[Row]:
         """Yield the rows of some kinds, or all, in order."""

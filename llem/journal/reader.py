@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
@@ -89,10 +89,30 @@ class JournalReader:
     def integrity(self) -> list[str]:
         """Return what SQLite's own check finds wrong; nothing where the file is sound."""
         try:
-            found = [str(line) for (line,) in self._db.execute("PRAGMA integrity_check")]
+            found = _checked(self._db)
+            (free_pages,) = self._db.execute("PRAGMA freelist_count").fetchone()
+            if not found and free_pages:
+                return self._check_free_pages()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             return [str(error)]
-        return [] if found == ["ok"] else found
+        return found
+
+    def _check_free_pages(self) -> list[str]:
+        """Check that no page that is said to be free holds anything: the next append would write over it.
+
+        SQLite leaves this out where the newest thing in the file is a view, so it is done in a copy without views.
+        """
+        with closing(sqlite3.connect(":memory:")) as copy:
+            self._db.backup(copy)
+            copy.execute("PRAGMA writable_schema=ON")
+            copy.execute("DELETE FROM sqlite_master WHERE type = 'view'")
+            copy.execute("PRAGMA writable_schema=RESET")
+            return _checked(copy)
+
+
+def _checked(connection: sqlite3.Connection) -> list[str]:
+    found = [str(line) for (line,) in connection.execute("PRAGMA integrity_check")]
+    return [] if found == ["ok"] else found
 
 
 def _connect(path: Path, spare: ExitStack) -> sqlite3.Connection:
@@ -143,5 +163,6 @@ def _opened(uri: str) -> sqlite3.Connection:
 def _damaged(path: Path, error: Exception) -> JournalError:
     return JournalError(
         f"The journal {path} cannot be read: {error}.",
-        remedy="It is damaged or is no journal. `llem study log FOLDER --verify` says what is left of it.",
+        remedy="It is damaged or is no journal. `llem study log FOLDER --verify` says what is left of it, and "
+        "`llem study recover FOLDER` keeps that.",
     )

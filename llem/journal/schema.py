@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 MAGIC = b"SQLite format 3\x00"
 HEADER_BYTES = 100
+USUAL_PAGE_BYTES = 4096
 
 
 def migrate(path: Path, mode: JournalMode) -> None:
@@ -98,12 +99,34 @@ def leave_wal(path: Path, patience_s: float = 10) -> None:
 
 def in_wal_form(path: Path) -> bool:
     """Return whether the file at ``path`` says of itself that it goes with a write-ahead log."""
+    header = _header(path)
+    return header[:16] == MAGIC and header[18:19] == b"\x02"
+
+
+def page_bytes(path: Path) -> int:
+    """Return the size of a page of the database at ``path``; SQLite's usual one where its header is no help."""
+    size = int.from_bytes(_header(path)[16:18], "big")
+    return size if size >= 512 and size.bit_count() == 1 else USUAL_PAGE_BYTES
+
+
+def refuse_newer(path: Path) -> None:
+    """Refuse a journal that says of itself that it is of a newer form, whatever else is wrong with it.
+
+    Raises:
+        JournalError: It does.
+    """
+    header = _header(path)
+    if header[:16] == MAGIC and header[68:72] == APPLICATION_ID.to_bytes(4, "big"):
+        _checked(APPLICATION_ID, int.from_bytes(header[60:64], "big"), path)
+
+
+def _header(path: Path) -> bytes:
+    """Return the header of the file at ``path``, as much of it as can be read."""
     try:
         with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
+            return file.read(HEADER_BYTES)
     except OSError:
-        return False
-    return header[:16] == MAGIC and header[18:19] == b"\x02"
+        return b""
 
 
 def stored_version(path: Path) -> int:

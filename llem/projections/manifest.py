@@ -297,6 +297,10 @@ def _session_ended(fold: ManifestFold, row: Row) -> None:
     fold.session_open = False
 
 
+def _journal_recovered(fold: ManifestFold, row: Row) -> None:
+    fold.session_open = False  # it ended with the journal; its trials are settled by the next one
+
+
 def _study_completed(fold: ManifestFold, row: Row) -> None:
     fold.finished, fold.completed_at = True, row.recorded_at
 
@@ -393,6 +397,7 @@ _STEPS: dict[str, Callable[[ManifestFold, Row], None]] = {
     "sensors_checked": _session_samples,
     "baseline_measured": _session_samples,
     "session_ended": _session_ended,
+    "journal_recovered": _journal_recovered,
     "study_completed": _study_completed,
     "experiment_running": _running,
     "phase_entered": _phase_entered,

@@ -11,6 +11,7 @@ from llem.domain.sensing import Provenance
 from llem.domain.spec import CoolDown, ExperimentConfig, Gap
 from llem.journal.reader import open_reader
 from llem.projections.history import HistoryFold, TrialCost
+from llem.study.chain import checked
 from llem.study.folder import PARTS, StudyFolder
 from llem.study.plan import StudyPlan
 
@@ -74,7 +75,7 @@ def estimate(plan: StudyPlan, earlier: Sequence[Path] = ()) -> Estimate:
     earlier = list({folder.resolve(): folder for folder in earlier}.values())
     for folder in earlier:
         with open_reader(StudyFolder(folder).journal) as reader:
-            history.apply_all(reader.rows())
+            history.apply_all(checked(reader.rows()))
     every = [cost for costs in history.trials.values() for cost in costs]
     overhead_s = median(cost.overhead_s for cost in every) if every else None
     known = [history.trials.get(planned.config_hash, []) for planned in plan.experiments]

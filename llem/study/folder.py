@@ -24,6 +24,16 @@ class StudyFolder:
         return self.root / "journal.db"
 
     @property
+    def recovered(self) -> Path:
+        """Return the journal that a recovery has ready to take the place of the damaged one."""
+        return self.root / "journal.db.recovered"
+
+    @property
+    def damaged(self) -> Path:
+        """Return the folder of damaged journals, and of what was set aside with them."""
+        return self.root / "damaged"
+
+    @property
     def lock(self) -> Path:
         """Return the lock file of the one writer."""
         return self.root / "journal.lock"

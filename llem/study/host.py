@@ -7,6 +7,8 @@ from pathlib import Path
 
 from llem.domain.errors import EnvironmentNotFitError
 from llem.domain.host import Host
+from llem.journal.journal import utc_now, utc_text
+from llem.journal.lock import LockHolder
 
 PACKAGES = (
     "torch",
@@ -55,6 +57,11 @@ def host_facts() -> Host:
         packages={name: found for name in PACKAGES if (found := _version(name)) is not None},
         environment={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     )
+
+
+def this_process() -> LockHolder:
+    """Return what a study's lock tells of this process."""
+    return LockHolder(pid=os.getpid(), host=platform.node(), boot_id=boot_id(), started_at=utc_text(utc_now()))
 
 
 def boot_id() -> str:

@@ -1,24 +1,26 @@
 """``run`` and ``resume``: two ways into the same session."""
 
-import os
-import platform
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from llem.domain.errors import InputError, JournalError
-from llem.journal.journal import Journal, utc_now, utc_text
-from llem.journal.lock import LockHolder, StudyLock
+from llem.journal.journal import Journal, utc_now
+from llem.journal.lock import StudyLock
 from llem.journal.reader import no_plan, open_reader
+from llem.journal.salvage import log_hides
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
-from llem.study.audit import anchor_findings, anchors_of, checked
+from llem.study.anchors import anchor_findings, anchors_of, sound_anchors
+from llem.study.chain import checked
+from llem.study.diagnosis import examine
 from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
-from llem.study.host import boot_id, require_linux
-from llem.study.integrity import kept_file_problems, trial_file_problems
+from llem.study.host import require_linux, this_process
 from llem.study.options import USUAL, SessionOptions
 from llem.study.plan import StudyPlan
+from llem.study.recover import require_settled
 from llem.study.relimit import NewLimits
 from llem.study.session import Ending, Observer, Session
 
@@ -50,7 +52,7 @@ def start_study(
     folder = create_study_dir(output_dir, plan.study.study_name, now())
     keep_study_files(folder, plan.sources)
     mode = options.find_mount(folder.root).journal_mode
-    with StudyLock(folder.lock, _holder()), Journal(folder.journal, mode=mode) as journal:
+    with StudyLock(folder.lock, this_process()), Journal(folder.journal, mode=mode) as journal:
         journal.append_all([plan.study, *plan.experiments])
         fold = ManifestFold().apply_all(journal.rows())
         session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
@@ -88,13 +90,13 @@ def resume_study(
             f"{root} is no study: it holds no {folder.journal.name}.",
             remedy="Give the folder that `llem study run` made; it is named {name}_{time}.",
         )
-    with StudyLock(folder.lock, _holder()):
-        # Compared by a reader, so that a study for which the file is refused is not touched, not even opened.
+    with StudyLock(folder.lock, this_process()):
+        # By readers, so that a study that is damaged, or for which the file is refused, is not touched, nor opened.
         extension = revision and _compared(folder, revision)
+        fold = _sound_fold(folder)
         with Journal(folder.journal, mode=options.find_mount(root).journal_mode) as journal:
             for part in (folder.results, folder.samples, folder.logs):
                 part.mkdir(exist_ok=True)
-            fold = _sound_fold(folder, journal)
             journal.session += 1
             if extension:
                 keep_study_files(folder, extension.sources, revision=extension.number)
@@ -128,23 +130,21 @@ def _run(session: Session, journal: Journal) -> Ending:
     return ending
 
 
-def _sound_fold(folder: StudyFolder, journal: Journal) -> ManifestFold:
-    """Return the fold of the journal, every link of its chain checked, and the anchors outside it too."""
+def _sound_fold(folder: StudyFolder) -> ManifestFold:
+    """Return the fold of the journal: its file, every link of its chain, and the anchors outside it are checked."""
+    require_settled(folder)
     hashes: list[str] = []
-    fold = ManifestFold().apply_all(checked(journal.rows(), hashes))
-    spoiled = {file for state in fold.trials.values() for file, _ in trial_file_problems(folder, state)}
-    spoiled |= {file for file, _ in kept_file_problems(folder, fold)}
-    # What an altered result remembers counts for nothing: its trial runs again, or it is in no figure anyway.
-    anchors = [anchor for anchor in anchors_of(folder) if anchor.file not in spoiled]
-    lost = anchor_findings(anchors, hashes)
-    if lost:
+    with open_reader(folder.journal) as reader:
+        broken = reader.integrity()
+        fold = ManifestFold().apply_all(checked(reader.rows(), hashes))
+    lost = anchor_findings(sound_anchors(folder, fold, anchors_of(folder)), hashes)
+    hidden = examine(folder, []).findings if log_hides(folder.journal) else []
+    problems = [f"{folder.journal.name}: {text}" for text in broken]
+    problems += [f"{finding.where}: {finding.found}" for finding in (*lost, *hidden)]
+    if problems:
         raise JournalError(
-            f"The journal of {folder.root} is not whole: {lost[0].where}: {lost[0].found}.",
-            remedy="Restore journal.db and journal.db-wal from a backup. To go on with what is left, move "
-            "manifest.json and the newer result files away: their trials run again.",
+            f"The journal of {folder.root} is not whole: {problems[0]}.",
+            remedy="Restore journal.db and journal.db-wal from a backup. To go on with what is left: "
+            f"llem study recover {shlex.quote(str(folder.root))}",
         )
     return fold
-
-
-def _holder() -> LockHolder:
-    return LockHolder(pid=os.getpid(), host=platform.node(), boot_id=boot_id(), started_at=utc_text(utc_now()))

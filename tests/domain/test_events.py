@@ -21,6 +21,7 @@ from llem.domain.events import (
     ExperimentRunning,
     ExperimentSkipped,
     GapWaited,
+    JournalRecovered,
     PhaseEntered,
     ResultRejected,
     SensorsChecked,
@@ -30,6 +31,7 @@ from llem.domain.events import (
     StudyExtended,
     parse_event,
 )
+from llem.domain.events.recovery import KeptFile
 from llem.domain.row import chain_hash
 from llem.domain.sensing import SensorReport, UnavailableSensor
 from llem.domain.sensor_check import Agreement, ChannelCheck, DeviceCheck, SensorCheck, Spread
@@ -62,6 +64,7 @@ KINDS = {
     "experiment_interrupted",
     "experiment_skipped",
     "result_rejected",
+    "journal_recovered",
     "session_ended",
     "study_completed",
 }
@@ -177,6 +180,17 @@ def every_event(make):
             reason="…",
         ),
         ResultRejected(**about, file="results/r.json", reason="the file is missing"),
+        JournalRecovered(
+            llem_version="0.1",
+            reason="event 7 was altered",
+            unreadable=1,
+            invalid=2,
+            remembered_seq=9,
+            lost_trials=("e0_c1",),
+            kept_in="2026-01-02T03-04-05.2",
+            files=(KeptFile(name="journal.db", sha256=make.sha),),
+            set_aside=("manifest.json",),
+        ),
         SessionEnded(reason="interrupted", detail="SIGINT"),
         StudyCompleted(completed=3, failed=1, skipped=0),
     ]

@@ -11,7 +11,7 @@ from llem.domain.events import CURRENT_VERSION
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
-from llem.study.audit import checked
+from llem.study.chain import checked
 
 KEPT = sorted(path for path in Path(__file__).parent.iterdir() if (path / "journal.db.gz").is_file())
 

@@ -39,12 +39,13 @@ def test_version_is_one_line(lab: Any) -> None:
     ("arguments", "named"),
     [
         (["--help"], ["study", "doctor", "Exit codes"]),
-        (["study", "--help"], ["run", "resume", "log", "status", "verify"]),
+        (["study", "--help"], ["run", "resume", "log", "status", "verify", "recover"]),
         (["study", "run", "--help"], ["STUDY", "--output", "--json", "llem study run examples/quickstart.yaml"]),
         (["study", "resume", "--help"], ["FOLDER", "retry-failed", "--output"]),
         (["study", "log", "--help"], ["--follow", "--trial", "--kind", "--json", "--verify"]),
         (["study", "status", "--help"], ["FOLDER", "--json"]),
         (["study", "verify", "--help"], ["FOLDER", "--json", "Exit code 3"]),
+        (["study", "recover", "--help"], ["FOLDER", "--dry-run", "--json", "damaged/", "Exit code 3"]),
         (["doctor", "--help"], ["--json"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and "--help" in value else None,
@@ -103,14 +104,14 @@ def test_an_unknown_engine_and_a_model_folder_that_is_not_there_are_bad_input(la
 
 
 @pytest.mark.parametrize(
-    "command", [["log"], ["log", "--verify"], ["log", "--follow"], ["status"], ["verify"], ["resume"]]
+    "command", [["log"], ["log", "--verify"], ["log", "--follow"], ["status"], ["verify"], ["resume"], ["recover"]]
 )
 def test_a_folder_that_is_no_study_is_bad_input(lab: Any, command: list[str]) -> None:
     assert "is no study" in refused(lab, "study", command[0], lab.place, *command[1:], code=2)
     assert list(lab.place.glob("journal*")) == [], "looking must not make anything"
 
 
-@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["verify"], ["resume"]])
+@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["verify"], ["resume"], ["recover"]])
 def test_a_journal_of_a_newer_llem_asks_for_an_upgrade(lab: Any, study: Any, command: list[str]) -> None:
     newer = lab.copy(study)
     connection = sqlite3.connect(newer.journal)
@@ -119,7 +120,7 @@ def test_a_journal_of_a_newer_llem_asks_for_an_upgrade(lab: Any, study: Any, com
     assert "upgrade llem" in refused(lab, "study", command[0], newer.root, *command[1:], code=3)
 
 
-@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["verify"], ["resume"]])
+@pytest.mark.parametrize("command", [["log"], ["log", "--verify"], ["status"], ["verify"], ["resume"], ["recover"]])
 @pytest.mark.parametrize(
     "content", [b"", b"not a database", b"SQLite format 3\x00" + b"\xff" * 5000], ids=["empty", "text", "torn"]
 )

@@ -219,6 +219,31 @@ def shorten(journal: Path, *, keep: int) -> None:
     connection.close()
 
 
+def test_a_damaged_journal_is_refused_then_recovered_and_the_study_goes_on(lab: Any, finished: Any) -> None:
+    study = lab.copy(finished)
+    second = study.trials()[1]
+    lost = study.events("experiment_completed", trial=second)[0]["seq"]
+    content = bytearray(study.journal.read_bytes())
+    content[content.rindex(b"result_file") + 2] ^= 1
+    study.journal.write_bytes(content)
+    before = study.journal.read_bytes()
+    refused = lab.resume(study, env=METER, code=3)
+    assert "was altered" in refused.err
+    assert "llem study recover" in refused.err
+    assert study.journal.read_bytes() == before, "what is damaged is not opened for writing"
+
+    recovered = lab.llem("study", "recover", study.root)
+    assert f"{lost - 1} events kept; lost: " in recovered.out
+    assert f"Go on with: llem study resume {study.root}" in recovered.err
+    lab.resume(study, env=METER)
+    assert study.manifest()["status"] == "completed"
+    assert [event["trial"] for event in study.events("experiment_completed")] == study.trials()
+    assert [event["seq"] for event in study.events("journal_recovered")] == [lost]
+    assert study.findings() == []
+    assert "found wrong" in lab.llem("study", "verify", study.root).out
+    assert len(list((study.root / "damaged").rglob("*.json"))) >= 3, "manifest, results and the lost result"
+
+
 def test_an_altered_event_is_found_and_the_study_is_not_resumed_on_it(lab: Any, finished: Any) -> None:
     study = lab.copy(finished)
     connection = sqlite3.connect(study.journal, isolation_level=None)

@@ -31,7 +31,7 @@ from llem.domain.spec import Limits
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
-from llem.study.audit import sound
+from llem.study.chain import sound
 
 KEPT = sorted(Path(__file__).parents[1].joinpath("journals").glob("*/journal.db.gz"))
 STATUSES = ("pending", "running", "completed", "failed", "interrupted", "skipped")

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from llem.domain.errors import JournalError
 from llem.domain.events.base import Event, TrialEvent
 from llem.domain.events.plan import ExperimentPlanned, StudyExtended, StudyPlanned
+from llem.domain.events.recovery import JournalRecovered
 from llem.domain.events.session import (
     BaselineMeasured,
     GapWaited,
@@ -41,6 +42,7 @@ AnyEvent = Annotated[
     | ExperimentInterrupted
     | ExperimentSkipped
     | ResultRejected
+    | JournalRecovered
     | SessionEnded
     | StudyCompleted,
     Field(discriminator="kind"),
@@ -103,6 +105,7 @@ __all__ = [
     "ExperimentRunning",
     "ExperimentSkipped",
     "GapWaited",
+    "JournalRecovered",
     "Phase",
     "PhaseEntered",
     "ResultRejected",
