@@ -25,7 +25,16 @@ def kept(request, tmp_path):
 
 
 def test_there_are_journals_of_older_forms():
-    assert [path.name for path in KEPT] == ["form1"]
+    assert [path.name for path in KEPT] == ["form1", "form1_every_kind"]
+
+
+def test_every_kind_of_event_is_in_a_kept_journal(tmp_path):
+    found = set()
+    for folder in KEPT:
+        (tmp_path / "journal.db").write_bytes(gzip.decompress((folder / "journal.db.gz").read_bytes()))
+        with open_reader(tmp_path / "journal.db") as reader:
+            found |= {(row.kind, row.v) for row in reader.rows()}
+    assert set(CURRENT_VERSION.items()) - found == set(), "add a journal: see README.md"
 
 
 def test_a_kept_journal_folds_into_the_manifest_that_was_exported_with_it(kept):
