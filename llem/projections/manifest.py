@@ -270,7 +270,7 @@ def _checked_data(row: Row) -> Payload:
 
 def _extended(data: Payload) -> Payload:
     kept = {key: data[key] for key in ("study_design_hash", "cycles", "limits", "carbon")}
-    return kept if data.get("reruns") is None else {**kept, "reruns": data["reruns"]}
+    return kept | {key: data[key] for key in ("reruns", "retries") if data.get(key) is not None}
 
 
 def _add_trials(fold: ManifestFold, experiment: Payload, cycles: Iterable[int]) -> None:

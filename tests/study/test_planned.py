@@ -3,6 +3,7 @@ import sqlite3
 
 import pytest
 
+from llem.domain.carbon import CarbonFactor
 from llem.domain.errors import JournalError
 from llem.domain.events import ExperimentPlanned, SessionStarted, StudyExtended
 from llem.domain.sensing import SensorReport
@@ -33,6 +34,9 @@ def journal(make, tmp_path):
                 sequence=[0, 1, 2, 2, 2],
                 added=1,
                 summaries=summaries,
+                reruns=1,
+                retries=4,
+                carbon=CarbonFactor(intensity_g_per_kwh=56, source="RTE", pue=1),
             )
         )
         journal.append(

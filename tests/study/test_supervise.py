@@ -3,7 +3,9 @@ import time
 
 import pytest
 
+from llem.domain.deadlines import Deadlines
 from llem.domain.messages import PhaseMessage, ProgressMessage, ResultMessage
+from llem.domain.spec import Limits
 from llem.study.launcher import Fault
 from llem.study.signals import EndingSignals
 from llem.study.supervise import Supervisor
@@ -43,7 +45,8 @@ def heard():
         with EndingSignals() as signals:
             outcome = Supervisor(
                 worker,
-                deadline=time.monotonic() + 60,
+                started_ns=time.monotonic_ns(),
+                deadlines=Deadlines(Limits(), time.monotonic()),
                 signals=signals,
                 on_phases=lambda messages: told.append([message.phase for message in messages]),
                 on_progress=lambda message: told.append(message.done),
