@@ -24,14 +24,23 @@ from llem.domain.study_result import ExperimentSummary, StudyResult
 MOST_STATED = 3
 """Experiments of a study whose energy is shown once more as it is cited; a larger one's is in the table."""
 MOST_COMPARED = 8
+MOST_LISTED = 200
+"""Rows of the table. Nobody reads thousands, and laying those out takes longer than making the results."""
 
 Column = tuple[str, Callable[[ExperimentSummary], str]]
 
 
 def print_results(console: Console, result: StudyResult) -> None:
     """Print what a study found: the table, what its signs mean, why an energy is null, and comparisons."""
-    print_experiments(console, result.experiments)
-    lines = [LEGEND, *_unknown(result), *_scale_note(result), *stated_lines(result, console.width)]
+    print_experiments(console, result.experiments[:MOST_LISTED])
+    more = len(result.experiments) - MOST_LISTED
+    lines = [
+        *([f"… and {counted(more, 'more experiment')}: results.json has them all."] if more > 0 else []),
+        LEGEND,
+        *_unknown(result),
+        *_scale_note(result),
+        *stated_lines(result, console.width),
+    ]
     for line in [*lines, *comparison_lines(result), *carbon_lines(result)]:
         console.print(Text(line, style="dim"))
     sys.stdout.flush()

@@ -184,3 +184,12 @@ def test_the_carbon_of_many_experiments_is_one_line_and_that_of_none_too():
     ]
     assert carbon_lines(result(summary("eager")).model_copy(update={"carbon": alone})) == [f"{told}."]
     assert carbon_lines(result(summary("eager"))) == []
+
+
+def test_a_table_ends_where_nobody_would_read_on_and_says_what_it_leaves_out():
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    print_results(console, result(*(summary(f"a{number}") for number in range(203))))
+    rows = [line for line in out.getvalue().splitlines() if "attn_implementation=a" in line]
+    assert len(rows) == 200
+    assert "… and 3 more experiments: results.json has them all." in out.getvalue()
