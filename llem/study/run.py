@@ -12,7 +12,7 @@ from llem.journal.reader import no_plan, open_reader
 from llem.journal.salvage import log_hides
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
-from llem.study.anchors import anchor_findings, anchors_of, sound_anchors
+from llem.study.anchors import agreement, anchor_findings, anchors_of, sound_anchors
 from llem.study.chain import checked
 from llem.study.diagnosis import examine
 from llem.study.extend import Extension, Revision
@@ -137,7 +137,9 @@ def _sound_fold(folder: StudyFolder) -> ManifestFold:
     with open_reader(folder.journal) as reader:
         broken = reader.integrity()
         fold = ManifestFold().apply_all(checked(reader.rows(), hashes))
-    lost = anchor_findings(sound_anchors(folder, fold, anchors_of(folder)), hashes)
+    doubted = [anchor for anchor in anchors_of(folder) if agreement(anchor, hashes) is False]
+    # Whether to believe them takes the hash of every file, and the session will look at those once more.
+    lost = anchor_findings(sound_anchors(folder, fold, doubted), hashes) if doubted else []
     hidden = examine(folder, []).findings if log_hides(folder.journal) else []
     problems = [f"{folder.journal.name}: {text}" for text in broken]
     problems += [f"{finding.where}: {finding.found}" for finding in (*lost, *hidden)]
