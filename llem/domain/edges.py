@@ -331,10 +331,10 @@ def _periods(brackets: Sequence[_Bracket], jitter_s: float) -> tuple[float, floa
     For ticks i before j: (low_j − high_i) ≤ p·(n_j − n_i) ≤ (high_j − low_i), and these pairs suffice, since
     intervals on a line that meet in pairs have a point in common (Helly).
     """
-    shortest, longest = 0.0, math.inf
-    for j, later in enumerate(brackets):
-        for earlier in brackets[:j]:
-            apart = later.number - earlier.number
-            shortest = max(shortest, (later.low_s - earlier.high_s - 2 * jitter_s) / apart)
-            longest = min(longest, (later.high_s - earlier.low_s + 2 * jitter_s) / apart)
+    shortest, longest, both_s = 0.0, math.inf, 2 * jitter_s
+    # In comprehensions, which cost half as much: each of up to 160 brackets meets each, some ten times per estimate.
+    for j, (low_j, high_j, n_j) in enumerate(brackets):
+        before = brackets[:j]
+        shortest = max([shortest, *[(low_j - high_i - both_s) / (n_j - n_i) for _, high_i, n_i in before]])
+        longest = min([longest, *[(high_j - low_i + both_s) / (n_j - n_i) for low_i, _, n_i in before]])
     return shortest, longest
