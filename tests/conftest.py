@@ -30,6 +30,11 @@ settings.register_profile(
 settings.register_profile("long", parent=settings.get_profile("llem"), max_examples=6000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "llem"))
 
+# The processes that tests start by the hundred would each compile all of llem anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+pytest_plugins = ["distribution"]
+
 SHA = "a" * 64
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

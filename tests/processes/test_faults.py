@@ -201,13 +201,9 @@ def test_no_energy_is_null_with_its_reason_where_no_sensor_was_asked_for(faulty:
     assert result["samples_file"] is None
 
 
-@pytest.mark.parametrize(
-    "behaviour",
-    ["escapes_in_error", "escapes_in_error_type", "escapes_in_log", "escapes_on_pipe"],
-)
 @pytest.mark.parametrize("terminal", [False, True], ids=["to a file", "to a terminal"])
-def test_no_escape_sequence_of_a_worker_reaches_the_screen(lab: Any, behaviour: str, *, terminal: bool) -> None:
-    study_file = lab.write([behaviour])
+def test_no_escape_sequence_of_a_worker_reaches_the_screen(lab: Any, *, terminal: bool) -> None:
+    study_file = lab.write(["escapes_in_error", "escapes_in_error_type", "escapes_in_log", "escapes_on_pipe"])
     if terminal:
         shown, folder = on_a_terminal(lab, study_file)
     else:
@@ -218,7 +214,7 @@ def test_no_escape_sequence_of_a_worker_reaches_the_screen(lab: Any, behaviour: 
         shown += (words := lab.llem("study", *command, folder)).out + words.err
     assert "]0;pwned\x07" not in shown
     assert "\x1b[2J\x1b[31m" not in shown
-    assert "1 of 1 trials have no result" in shown
+    assert "4 of 4 trials have no result" in shown
 
 
 def on_a_terminal(lab: Any, study_file: Path) -> tuple[str, Path]:

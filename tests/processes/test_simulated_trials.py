@@ -24,6 +24,8 @@ from llem.sensors.samples import read_samples
 from llem.study.folder import StudyFolder
 from llem.study.verify import verify
 
+pytestmark = pytest.mark.undisturbed
+
 ROOT = Path(__file__).parents[2]
 GPU = "GPU-00000000-sim0-0000-0000-000000000000"
 WINDOW_S = 1.5
