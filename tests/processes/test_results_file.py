@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from llem.journal.reader import open_reader
+
 POWERED = "GPU-00000000-sim1-0000-0000-000000000000"  # 50 W, known to the simulated driver alone
 CYCLES = 3
 CARBON = {"intensity_g_per_kwh": 56.0, "source": "RTE eco2mix, 2025 mean", "pue": 1.2}
@@ -113,7 +115,10 @@ def test_results_that_are_behind_are_exported_again(lab: Any, ended: Any) -> Non
     study = lab.copy(ended[1])
     path: Path = study.root / "results.json"
     before = path.read_bytes()
-    path.write_text(json.dumps({**json.loads(before), "journal_seq": 5, "experiments": []}))
+    with open_reader(study.root / "journal.db") as reader:
+        row = next(reader.rows(4))
+    anchor = {"journal_seq": row.seq, "journal_hash": row.hash}
+    path.write_text(json.dumps({**json.loads(before), **anchor, "experiments": []}))
     lab.llem("study", "status", study.root)
     assert path.read_bytes() == before
 
