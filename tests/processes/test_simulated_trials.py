@@ -357,7 +357,9 @@ def test_a_sum_of_part_time_readings_is_known_and_measured_in_segments(
     # Where a busy machine holds the work up, the sensor may see none of that; what it can hide is allowed for.
     hidden_j = SEGMENTS * held_up_s(segments, in_step=name == "in step") * HIGHEST_W
     assert within(figures["energy_total_j"], truth_j, figures["u_energy_total_j"], hidden_j)
-    assert within(figures["energy_total_j"], truth_j, 0.015 * truth_j, hidden_j)
+    # Work in step is off by up to 28 % in one piece; a machine that others use keeps its segments from being in step.
+    most_off = 0.08 if name == "in step" else 0.015
+    assert within(figures["energy_total_j"], truth_j, most_off * truth_j, hidden_j)
 
 
 def test_no_segment_by_itself_tells_the_energy_of_work_in_step_with_the_sensor(
