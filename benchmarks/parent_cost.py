@@ -32,8 +32,8 @@ from llem.domain.row import Row
 from llem.journal.journal import Journal
 from llem.projections.manifest import ManifestFold
 from llem.study.folder import StudyFolder
-from llem.study.launcher import LocalLauncher
 from llem.study.load import load_study
+from llem.study.local import LocalLauncher
 from llem.study.machine import UnknownMachine
 from llem.study.options import SessionOptions
 from llem.study.plan import StudyPlan, plan_study
@@ -110,7 +110,7 @@ def parent(folder: str, seconds: str) -> None:
         observers.append(MeteringObserver(folder, choose_display(as_json=False)))
         return observers[-1]
 
-    session = SessionOptions(make_launcher=lambda study: LocalLauncher(study, command=worker))
+    session = SessionOptions(make_launcher=lambda study: LocalLauncher(study, worker, zygote=None))
     start_study(plan, Path(folder) / "studies", observe, options=session)
     (observer,) = observers
     print(observer.share)
