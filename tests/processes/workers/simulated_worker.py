@@ -26,8 +26,12 @@ from llem.worker.protocol import measure
 from llem.worker.windows import wait_until
 
 Stages = Sequence[Sequence[float]]
-IN_STEP_NS = 5_000_000
-"""What begins so soon after a pass follows it directly, so that passes of a period's length keep step with it."""
+IN_STEP_NS = 50_000_000
+"""What begins so soon after a pass follows it directly, so that passes of a period's length keep step with it.
+
+A busy machine wakes this process late by some of these 50 ms; work that fell out of step in the midst of a segment
+would be seen by the sensor in another way from then on.
+"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class SimulatedEngine:
         if self._slower_s > 0.001:
             time.sleep(self._slower_s)
             self._slower_s /= 2
+            self._until_ns = 0  # the next one is not late
         return self._count(self._config.generation.output_tokens)
 
     def prefill_pass(self) -> PassCount:
