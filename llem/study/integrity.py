@@ -51,6 +51,13 @@ def trial_file_problems(folder: StudyFolder, state: TrialState | KeptResult) -> 
     return _problems(named)
 
 
+def spoiled_results(folder: StudyFolder, fold: ManifestFold) -> list[tuple[TrialState, str, str]]:
+    """Return the completed trials whose files are not what they were: (trial, file, what is wrong)."""
+    done = [state for state in fold.in_order() if state.status == "completed"]
+    problems = [(state, trial_file_problems(folder, state)) for state in done]
+    return [(state, *found[0]) for state, found in problems if found]
+
+
 def kept_file_problems(folder: StudyFolder, fold: ManifestFold) -> list[tuple[str, str]]:
     """Return the same for what stands for no trial: spoiled results that were kept, baselines and sensor checks."""
     kept = [result for state in fold.trials.values() for result in state.superseded]

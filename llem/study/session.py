@@ -10,23 +10,23 @@ from llem.domain.checked import least_guard_s, stagger_for
 from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError
 from llem.domain.events import (
     Event,
-    ExperimentInterrupted,
     ExperimentSkipped,
-    ResultRejected,
     SessionEnded,
     SessionStarted,
     StudyCompleted,
 )
 from llem.domain.events.session import SessionEnd
-from llem.domain.host import host_drift
+from llem.domain.host import Host, host_drift
 from llem.domain.manifest import TrialStatus
 from llem.domain.row import Row
+from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.failures import KINDS, FailureFold
 from llem.projections.manifest import ManifestFold, TrialState, runs_again
 from llem.sensors import SENSORS, automatic_sensors
+from llem.study.aftermath import settle_aftermath
 from llem.study.attempt import TrialAttempt
 from llem.study.baselines import Baselines, BaselineWatcher
 from llem.study.bench import Bench, Trial, Watcher
@@ -35,15 +35,7 @@ from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
 from llem.study.grounds import GroundsFold
 from llem.study.host import host_facts
-from llem.study.integrity import (
-    ORPHANS,
-    REJECTED,
-    drop_torn_files,
-    kept_file_problems,
-    orphans,
-    set_aside,
-    trial_file_problems,
-)
+from llem.study.integrity import spoiled_results
 from llem.study.options import SessionOptions
 from llem.study.planned import Planned
 from llem.study.recorders import Recorders
@@ -153,7 +145,7 @@ class Session:
     def run(self) -> Ending:
         """Run every trial that is left, and return how that ended. Every way out leaves a resumable journal."""
         settled = self._fold.finished and not self._fold.session_open
-        if settled and not any(self._left()) and not self._spoiled():
+        if settled and not any(self._left()) and not spoiled_results(self._folder, self._fold):
             self._observer.close(self._fold)
             return self._finished()
         with EndingSignals() as signals:
@@ -189,26 +181,8 @@ class Session:
         deadline = None if limit_s is None else time.monotonic() + limit_s
         report = recorders.open()
         host = host_facts()
-        file_system = self._options.find_mount(self._folder.root).fs_type
-        event = SessionStarted(
-            command=self._command,
-            llem_version=__version__,
-            pid=os.getpid(),
-            host=host,
-            sensors=report,
-            file_system=file_system,
-            journal_mode=self._journal.mode,
-        )
-        self.append(event)
-        if event.journal_mode == "delete":
-            self._observer.warn(
-                f"the study lies on {file_system}, where a write-ahead log is not safe: the journal goes without "
-                "one, so an event takes longer and readers wait for the writer"
-            )
-        drift = host_drift(self._planned.host, host) if self._planned.host else []
-        if drift:
-            self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
-        self._recover()
+        self._record_start(report, host)
+        settle_aftermath(self._folder, self._fold, self._launcher, self.append, self._observer.warn)
         stops = Stops(
             self._study.limits,
             self._fold,
@@ -242,6 +216,28 @@ class Session:
         stop = self._run_due(bench, baselines, stops, deadline)
         signals.check()
         return self._finish(stop)
+
+    def _record_start(self, report: SensorReport, host: Host) -> None:
+        """Record that the session starts, and say what a person should know of where it does."""
+        file_system = self._options.find_mount(self._folder.root).fs_type
+        event = SessionStarted(
+            command=self._command,
+            llem_version=__version__,
+            pid=os.getpid(),
+            host=host,
+            sensors=report,
+            file_system=file_system,
+            journal_mode=self._journal.mode,
+        )
+        self.append(event)
+        if event.journal_mode == "delete":
+            self._observer.warn(
+                f"the study lies on {file_system}, where a write-ahead log is not safe: the journal goes without "
+                "one, so an event takes longer and readers wait for the writer"
+            )
+        drift = host_drift(self._planned.host, host) if self._planned.host else []
+        if drift:
+            self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
 
     def _baselines(self, recorders: Recorders, signals: EndingSignals, deadline: float | None) -> Baselines:
         return Baselines(
@@ -334,41 +330,6 @@ class Session:
 
     def _runs_again(self, state: TrialState) -> bool:
         return runs_again(self._fold, state, self._options.rerun_codes)
-
-    def _recover(self) -> None:
-        """Settle what earlier sessions left: processes, trials found running, files that are not what they were."""
-        swept = self._launcher.sweep()
-        if swept:
-            self._observer.warn(f"ended {swept} processes that an earlier session left behind")
-        for state in self._fold.in_order():
-            if state.status == "running":
-                self.append(
-                    ExperimentInterrupted.model_validate(
-                        {
-                            "trial": state.trial,
-                            "attempt": state.attempts,
-                            "reason": "found running in a session that is over",
-                            "phase": state.phase,
-                        }
-                    )
-                )
-        for state, file, reason in self._spoiled():
-            self.append(ResultRejected(trial=state.trial, attempt=state.attempts, file=file, reason=reason))
-            self._observer.warn(f"{file}: {reason}; its trial runs again")
-            if (self._folder.root / file).exists():
-                set_aside(self._folder.root / file, REJECTED)
-        for file, reason in kept_file_problems(self._folder, self._fold):
-            self._observer.warn(f"{file}: {reason}; no figure of a valid trial is made of it, and nothing runs again")
-        drop_torn_files(self._folder)
-        for path in orphans(self._folder, self._fold):
-            moved = set_aside(path, ORPHANS)
-            self._observer.warn(f"{path.name} belongs to no completed trial: set aside as {moved}")
-
-    def _spoiled(self) -> list[tuple[TrialState, str, str]]:
-        """Return the completed trials whose files are not what they were: (trial, file, what is wrong)."""
-        done = [state for state in self._fold.in_order() if state.status == "completed"]
-        problems = [(state, trial_file_problems(self._folder, state)) for state in done]
-        return [(state, *found[0]) for state, found in problems if found]
 
     def _finish(self, stop: Stop | None) -> Ending:
         if stop is not None and stop.reason == "breaker":
