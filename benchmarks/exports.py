@@ -18,14 +18,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from filled_journal import HEADLINE, plan
 from ratios import Report, alternated, options, over, seconds
 
-from llem.domain.events import Event, ExperimentCompleted, ExperimentPlanned, ExperimentRunning, PhaseEntered
-from llem.domain.events import StudyPlanned as Planned
-from llem.domain.identity import config_hash
-from llem.domain.result import Headline
+from llem.domain.events import Event, ExperimentCompleted, ExperimentRunning, PhaseEntered
 from llem.domain.row import Row
-from llem.domain.spec import ExperimentConfig, Limits
 from llem.exports.manifest import SAYS_NOTHING_NEW, ManifestExporter
 from llem.journal.durable import write_durably
 from llem.journal.journal import Journal
@@ -37,27 +34,6 @@ STRETCH_S = 4.0
 STALE_AT_MOST_S = 1.2
 WHOLE_TRIALS = 1_000
 WHOLE_STRETCH = 20
-
-FIGURES = Headline(
-    provenance="counter",
-    boundary="gpu",
-    energy_total_j=1234.5678901,
-    energy_per_output_token_j=0.1234567890123,
-    energy_reason=None,
-    output_tokens=10_000,
-    output_tokens_per_s=832.0123456789,
-    duration_s=12.0190123456,
-    ttft_p50_s=0.0101234567,
-    itl_p50_s=0.0021234567,
-    peak_memory_bytes=5_000_000_000,
-    u_energy_total_j=2.3456789012,
-    u_scale_j=12.345678901,
-    input_tokens=40_000,
-    requests=80,
-    energy_above_context_idle_j=654.32109876,
-    energy_prefill_j=234.56789012,
-    energy_decode_j=999.99999999,
-)
 
 
 def main() -> None:
@@ -124,7 +100,7 @@ class Study:
     def __init__(self, folder: Path, trials: int) -> None:
         folder.mkdir()
         self.journal = Journal(folder / "journal.db")
-        self.fold = ManifestFold().apply_all(self.journal.append_all(plan(trials)))
+        self.fold = ManifestFold().apply_all(self.journal.append_all(plan(trials // CYCLES, CYCLES)))
         self.left = iter([state.trial for state in self.fold.in_order()])
 
     def go_on(self, trials: int) -> None:
@@ -228,46 +204,13 @@ def whole_manifest(fold: ManifestFold) -> bytes:
     return manifest.model_dump_json(indent=2).encode() + b"\n"
 
 
-def plan(trials: int) -> list[Event]:
-    """Return the events that plan so many trials."""
-    experiments = trials // CYCLES
-    study = Planned(
-        study_name="bench",
-        study_design_hash="0" * 64,
-        llem_version="0",
-        base_dir=".",
-        cycles=CYCLES,
-        order="interleave",
-        seed=0,
-        sequence=list(range(experiments)) * CYCLES,
-        limits=Limits(),
-        declared=experiments,
-    )
-    events: list[Event] = [study]
-    for index in range(experiments):
-        config = ExperimentConfig(model="some/model", batch_size=1, engine_options={"n": index})
-        key = config_hash(config)
-        summary = {"transformers.n": index, "dtype": "float16"}
-        events.append(
-            ExperimentPlanned(
-                index=index,
-                label=key[:12],
-                config=config,
-                config_hash=key,
-                config_summary=summary,
-                result_stem=f"model_n{index}_{key[:12]}",
-            )
-        )
-    return events
-
-
 def trial_events(trial: str) -> Iterator[Event]:
     """Yield what is recorded of a trial that completes."""
     yield ExperimentRunning(trial=trial, attempt=1, log_file=f"logs/{trial}_a1.log", launcher="bench")
     yield PhaseEntered(trial=trial, attempt=1, phase="load", t_ns=1)
     yield PhaseEntered(trial=trial, attempt=1, phase="measure", t_ns=2)
     yield ExperimentCompleted(
-        trial=trial, attempt=1, result_file=f"model_{trial}.json", result_sha256="0" * 64, headline=FIGURES
+        trial=trial, attempt=1, result_file=f"model_{trial}.json", result_sha256="0" * 64, headline=HEADLINE
     )
 
 

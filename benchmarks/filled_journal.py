@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llem.domain.events import ExperimentPlanned, SessionStarted, StudyPlanned
@@ -46,7 +46,7 @@ def fill(path: Path, events: int, phases: tuple[str, ...] = PHASES) -> None:
         phases: The phases that each trial enters.
     """
     experiments = events // ((len(phases) + 2) * CYCLES)
-    study, planned = _plan(experiments)
+    study, *planned = plan(experiments, CYCLES)
     host = Host(
         name="box",
         boot_id="boot",
@@ -69,38 +69,38 @@ def fill(path: Path, events: int, phases: tuple[str, ...] = PHASES) -> None:
     connection.close()
 
 
-def _plan(experiments: int) -> tuple[StudyPlanned, list[ExperimentPlanned]]:
+def plan(experiments: int, cycles: int) -> tuple[StudyPlanned, *tuple[ExperimentPlanned, ...]]:
+    """Return the events that plan a study: of the whole, then of each experiment."""
     study = StudyPlanned(
         study_name="bench",
         study_design_hash="0" * 64,
         llem_version="0",
         base_dir=".",
-        cycles=CYCLES,
+        cycles=cycles,
         order="interleave",
         seed=0,
-        sequence=list(range(experiments)) * CYCLES,
+        sequence=list(range(experiments)) * cycles,
         limits=Limits(),
         declared=experiments,
     )
-    planned = []
-    for index in range(experiments):
-        config = ExperimentConfig(model="some/model", batch_size=1, engine_options={"n": index})
-        key = config_hash(config)
-        planned.append(
-            ExperimentPlanned(
-                index=index,
-                label=key[:12],
-                config=config,
-                config_hash=key,
-                config_summary={"transformers.n": index},
-                result_stem=f"model_transformers_{key[:12]}",
-            )
-        )
-    return study, planned
+    return study, *map(_planned, range(experiments))
+
+
+def _planned(index: int) -> ExperimentPlanned:
+    config = ExperimentConfig(model="some/model", batch_size=1, engine_options={"n": index})
+    key = config_hash(config)
+    return ExperimentPlanned(
+        index=index,
+        label=key[:12],
+        config=config,
+        config_hash=key,
+        config_summary={"transformers.n": index, "dtype": "float16"},
+        result_stem=f"model_transformers_{key[:12]}",
+    )
 
 
 def _trials(
-    planned: list[ExperimentPlanned], phases: tuple[str, ...], seq: int, last_hash: str
+    planned: Sequence[ExperimentPlanned], phases: tuple[str, ...], seq: int, last_hash: str
 ) -> Iterator[tuple[object, ...]]:
     """Yield the rows of all trials, chained to the event ``seq`` whose hash is ``last_hash``."""
     headline = json.dumps(HEADLINE.model_dump(mode="json"), separators=(",", ":"))

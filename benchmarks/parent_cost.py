@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exports import trial_events
-from ratios import Report, options
+from ratios import Report, options, peak_mb
 
 import llem.cli.closing
 import llem.cli.run  # noqa: F401 - these two are what ``llem study run`` imports
@@ -192,12 +192,6 @@ def planned(folder: Path, experiments: int) -> StudyPlan:
     sweep = f"sweep:\n  batch_size: {sizes}\n  generation.output_tokens: {lengths}\n"
     study.write_text(f"{HEAD}dtype: float16\n{sweep}")
     return plan_study(load_study(study, [f"cycles={TRIALS // experiments}"], machine=UnknownMachine()))
-
-
-def peak_mb() -> float:
-    """Return this process's peak memory in MB. Not by getrusage, which remembers the process that forked it."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1000
 
 
 PARTS: dict[str, Callable[..., None]] = {"parent": parent, "worker": worker, "memory": memory}

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from ratios import Report, options
+from ratios import Report, options, peak_mb
 
 from llem.domain.spec import ExperimentConfig
 from llem.study.load import load_study
@@ -117,12 +117,6 @@ def peaks(study: Path) -> tuple[float, float]:
     before = peak_mb()
     planned(study)
     return before, peak_mb()
-
-
-def peak_mb() -> float:
-    """Return this process's peak memory in MB. Not by getrusage, which remembers the process that forked it."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1000
 
 
 def seconds(action: Callable[[], None]) -> float:

@@ -37,7 +37,7 @@ from pathlib import Path
 import simulated_gpu
 from no_op import NO_OP, NoOpEngine, register
 from pydantic import BaseModel
-from ratios import Report, options
+from ratios import Report, options, peak_mb
 
 from llem.cli.closing import close_session
 from llem.cli.observers import ENDINGS, PlainDisplay, StudyObserver
@@ -370,12 +370,6 @@ def ends(values: list[float]) -> tuple[list[float], list[float]]:
     """Return the first values, those that meet cold caches left out, and as many of the last."""
     count = min(COMPARED, (len(values) - FIRST) // 2)
     return values[FIRST : FIRST + count], values[-count:]
-
-
-def peak_mb() -> float:
-    """Return this process's peak memory in MB. Not by getrusage, which remembers the process that forked it."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1000
 
 
 def written_bytes() -> int:

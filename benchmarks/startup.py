@@ -12,40 +12,23 @@
 Every process finds its bytecode, as an installed program does: a first turn that counts nowhere writes it.
 """
 
-import json
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
+from filled_journal import fill
 from ratios import Report, options, over
-
-from llem.domain.events import (
-    Event,
-    ExperimentFailed,
-    ExperimentPlanned,
-    ExperimentRunning,
-    PhaseEntered,
-    StudyPlanned,
-)
-from llem.domain.identity import config_hash
-from llem.domain.row import COLUMNS, GENESIS, chain_hash
-from llem.domain.spec import ExperimentConfig, Limits
-from llem.journal.journal import Journal
-from llem.projections.manifest import trial_id
 
 FLOOR = "import cyclopts"
 SMALL = 100
-BATCH = 10_000
 PEER_TURNS = 3
 PEERS = {"llenergymeasure": "llem", "optimum_benchmark": "optimum-benchmark"}
 """Distribution, as its folder of metadata begins → executable."""
-PHASES = ("load", "prepare", "count_flops", "warmup", "measure", "teardown")
 STUDY = "name: bench\nmodel: {config: llama, hidden_size: 64}\n"
 
 Run = Callable[[], float]
@@ -62,11 +45,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as spare:
         folder = Path(spare)
         for count in (SMALL, arguments.events):
-            write_study(folder / str(count), count)
+            (folder / str(count)).mkdir()
+            fill(folder / str(count) / "journal.db", count)
         (folder / "study.yaml").write_text(STUDY)
         measure_ours(report, folder, arguments.events, arguments.turns)
         for count in (SMALL, arguments.events):
-            report.add(f"a whole log of {count:,} events, peak memory", [peak_mb(folder / str(count))], unit="MB")
+            report.add(f"a whole log of {count:,} events, peak memory", [log_peak_mb(folder / str(count))], unit="MB")
         measure_peers(report, arguments.peers, folder)
     report.finish(arguments.json)
 
@@ -157,7 +141,7 @@ def first_event(command: Sequence[str], folder: Path) -> Run:
     return run
 
 
-def peak_mb(root: Path) -> float:
+def log_peak_mb(root: Path) -> float:
     """Return the peak memory of a process that prints the whole log, by its own account."""
     account = "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0], file=sys.stderr)"
     script = f"import sys\nfrom llem.cli import main\ntry:\n    main()\nfinally:\n    {account}"
@@ -176,60 +160,6 @@ def start(
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=stdout, stderr=stderr)
-
-
-def write_study(root: Path, count: int) -> None:
-    """Write a journal of ``count`` events or a few more, chained as the journal does it, in large transactions."""
-    root.mkdir()
-    Journal(root / "journal.db").close()
-    connection = sqlite3.connect(root / "journal.db")
-    rows = chained(events(-(-count // (len(PHASES) + 2))))
-    while batch := list(islice(rows, BATCH)):
-        with connection:
-            connection.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 10)})", batch)
-    connection.close()
-
-
-def events(trials: int) -> Iterator[Event]:
-    """Yield the events of a study of one experiment, all of whose trials fail late."""
-    config = ExperimentConfig.model_validate({"model": {"config": "llama"}})
-    yield StudyPlanned(
-        study_name="bench",
-        study_design_hash="0" * 64,
-        llem_version="0",
-        base_dir="/",
-        cycles=trials,
-        order="blocks",
-        seed=0,
-        sequence=[0] * trials,
-        limits=Limits(),
-        declared=1,
-    )
-    yield ExperimentPlanned(
-        index=0,
-        label="e0",
-        config=config,
-        config_hash=config_hash(config),
-        config_summary={},
-        result_stem="e0",
-    )
-    for number in range(1, trials + 1):
-        about = {"trial": trial_id("e0", number), "attempt": 1}
-        yield ExperimentRunning(**about, log_file=f"logs/{number}.log", launcher="local")
-        for phase in PHASES:
-            yield PhaseEntered(**about, phase=phase, t_ns=number)
-        yield ExperimentFailed(**about, error_type="Error", error_message="x" * 200, phase="measure")
-
-
-def chained(found: Iterator[Event]) -> Iterator[tuple[object, ...]]:
-    """Yield the columns of each event, with its number and its hash."""
-    last_hash = GENESIS
-    for seq, event in enumerate(found, start=1):
-        data = json.dumps(event.data(), separators=(",", ":"), ensure_ascii=False)
-        time_text = "2026-01-02T03:04:05.000006Z"
-        columns = (seq, time_text, 1, event.kind, event.v, event.trial, event.attempt, data, last_hash)
-        last_hash = chain_hash(*columns)
-        yield (*columns, last_hash)
 
 
 if __name__ == "__main__":
