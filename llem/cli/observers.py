@@ -20,7 +20,8 @@ from llem.domain.row import Row
 from llem.domain.spec import CoolDown
 from llem.exports.manifest import ManifestExporter
 from llem.exports.results import export_results
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import TrialState
 from llem.study.folder import StudyFolder
 from llem.study.gaps import Idle
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from llem.domain.manifest import ExperimentManifestEntry
 from llem.domain.row import Row
 from llem.journal.durable import write_durably, write_parts_durably
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import TrialState
 
 EXPORT_EVERY_S = 0.9
 TICK_S = 0.75

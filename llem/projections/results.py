@@ -11,7 +11,8 @@ from llem.domain.result import Headline
 from llem.domain.sensing import Provenance
 from llem.domain.statistics import EnergyMean, EnergyOfCycle, energy_mean, mean_with_interval
 from llem.domain.study_result import ExperimentSummary, InvalidCycle, StudyResult
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import TrialState
 
 T = TypeVar("T")
 

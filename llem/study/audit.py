@@ -2,7 +2,7 @@
 
 from llem.domain.model import Value
 from llem.journal.lock import is_locked
-from llem.projections.manifest import TrialState
+from llem.projections.trials import TrialState
 from llem.study.anchors import AuditFinding, anchor_findings, anchors_of, proven, sound_anchors
 from llem.study.chain import Saw
 from llem.study.diagnosis import Diagnosis, examine

@@ -10,7 +10,7 @@ from llem.domain.messages import ProgressMessage, Stagger
 from llem.domain.row import Row
 from llem.domain.spec import ExperimentConfig
 from llem.domain.steadiness import STEADY_S
-from llem.projections.manifest import TrialState
+from llem.projections.trials import TrialState
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds
 from llem.study.launcher import Launcher

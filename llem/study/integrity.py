@@ -5,7 +5,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from llem.projections.manifest import KeptResult, ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import KeptResult, TrialState
 from llem.study.folder import StudyFolder
 
 ORPHANS = "orphans"

@@ -14,7 +14,7 @@ from llem.domain.model import Value
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
 from llem.domain.row import Row
 from llem.domain.spec import ExperimentConfig
-from llem.projections.manifest import TrialState
+from llem.projections.trials import TrialState
 from llem.sensors.samples import read_samples
 from llem.study.differences import differences
 from llem.study.evaluation import evaluated

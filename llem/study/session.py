@@ -24,7 +24,8 @@ from llem.domain.sensor_check import SensorCheck
 from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.failures import KINDS, FailureFold
-from llem.projections.manifest import ManifestFold, TrialState, runs_again
+from llem.projections.manifest import ManifestFold, runs_again
+from llem.projections.trials import TrialState
 from llem.sensors import SENSORS, automatic_sensors
 from llem.study.aftermath import settle_aftermath
 from llem.study.attempt import TrialAttempt

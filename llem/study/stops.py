@@ -10,7 +10,8 @@ from llem.domain.result import ExperimentResult
 from llem.domain.spec import Limits
 from llem.projections.budget import J_PER_KWH, energy_spent
 from llem.projections.failures import FailureFold
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import TrialState
 from llem.study.gaps import TICK_S, GapWatcher, Idle
 
 

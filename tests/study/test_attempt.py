@@ -5,7 +5,7 @@ import pytest
 from llem.domain.errors import SensorError
 from llem.domain.messages import Stagger
 from llem.domain.sensing import SensorReport
-from llem.projections.manifest import TrialState
+from llem.projections.trials import TrialState
 from llem.study.attempt import TrialAttempt
 from llem.study.bench import Bench, Trial
 from llem.study.folder import StudyFolder

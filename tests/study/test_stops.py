@@ -4,7 +4,8 @@ import pytest
 
 from llem.domain.spec import Limits
 from llem.projections.failures import FailureFold
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import TrialState
 from llem.study.stops import Stops
 
 

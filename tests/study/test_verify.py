@@ -31,7 +31,8 @@ from llem.domain.sensing import Channel, SensorReport
 from llem.exports.manifest import export_manifest
 from llem.exports.results import export_results
 from llem.journal.journal import Journal
-from llem.projections.manifest import ManifestFold, TrialState
+from llem.projections.manifest import ManifestFold
+from llem.projections.trials import TrialState
 from llem.sensors.base import Reading
 from llem.sensors.samples import SampleWriter, read_samples
 from llem.study.differences import differences
