@@ -1,7 +1,7 @@
 """What files outside a journal remember of it: only they can tell that its tail is lost."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,12 +80,17 @@ def anchor_findings(anchors: Iterable[Anchor], hashes: Sequence[str | None]) -> 
 
 
 def sound_anchors(folder: StudyFolder, fold: ManifestFold, anchors: Iterable[Anchor]) -> list[Anchor]:
-    """Return the anchors that can be believed.
+    """Return the anchors that can be believed; every file of the study is hashed for that."""
+    spoiled = {file for state in fold.trials.values() for file, _ in trial_file_problems(folder, state)}
+    spoiled |= {file for file, _ in kept_file_problems(folder, fold)}
+    return believed(anchors, spoiled)
+
+
+def believed(anchors: Iterable[Anchor], spoiled: Collection[str]) -> list[Anchor]:
+    """Return the anchors that are in no spoiled file.
 
     What an altered result remembers counts for nothing: its trial runs again, or it is in no figure anyway.
     """
-    spoiled = {file for state in fold.trials.values() for file, _ in trial_file_problems(folder, state)}
-    spoiled |= {file for file, _ in kept_file_problems(folder, fold)}
     return [anchor for anchor in anchors if anchor.file not in spoiled]
 
 

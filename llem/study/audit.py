@@ -3,7 +3,7 @@
 from llem.domain.model import Value
 from llem.journal.lock import is_locked
 from llem.projections.trials import TrialState
-from llem.study.anchors import AuditFinding, anchor_findings, anchors_of, proven, sound_anchors
+from llem.study.anchors import AuditFinding, anchor_findings, anchors_of, believed, proven
 from llem.study.chain import Saw
 from llem.study.diagnosis import Diagnosis, examine
 from llem.study.folder import StudyFolder
@@ -61,18 +61,18 @@ def audit(folder: StudyFolder, saw: Saw | None = None) -> Audit:
     found = examine(folder, anchors, saw, running=running)
     fold, hashes = found.part.fold, found.hashes
     lost = anchor_findings(anchors, hashes)
-    believed = sound_anchors(folder, fold, anchors)
     done = [state for state in fold.in_order() if state.status == "completed"]
     spoiled = {state.trial: trial_file_problems(folder, state) for state in done}
     spoiled_files = [problem for problems in spoiled.values() for problem in problems]
     spoiled_files += kept_file_problems(folder, fold)
-    doubtful = _doubtful(found, spoiled, proven(believed, found.part.hashes))
+    sound = believed(anchors, {file for file, _ in spoiled_files})
+    doubtful = _doubtful(found, spoiled, proven(sound, found.part.hashes))
     doubted = {trial.trial for trial in doubtful}
     return Audit(
         events=len(found.part.hashes),
         results=sum(not problems for problems in spoiled.values()),
         anchors=len(anchors) - len(lost),
-        damaged=bool(found.findings or anchor_findings(believed, hashes)),
+        damaged=bool(found.findings or anchor_findings(sound, hashes)),
         trustworthy=tuple(state.trial for state in done if state.trial not in doubted),
         doubtful=tuple(doubtful),
         findings=(
