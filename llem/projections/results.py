@@ -56,12 +56,6 @@ def study_result(fold: ManifestFold) -> StudyResult | None:
     )
 
 
-def summarise(fold: ManifestFold) -> list[ExperimentSummary]:
-    """Return one summary per experiment, in the order of the study file."""
-    factor = _factor(fold)
-    return [_summary(experiment, factor) for experiment in _experiments(fold)]
-
-
 def _factor(fold: ManifestFold) -> CarbonFactor | None:
     declared = (fold.study or {}).get("carbon")
     return None if declared is None else CarbonFactor.model_validate(declared)

@@ -4,7 +4,7 @@ from llem.domain.carbon import CarbonFactor
 from llem.domain.events import ExperimentCompleted, ExperimentFailed, ExperimentRunning, ResultRejected
 from llem.domain.result import Headline
 from llem.projections.manifest import ManifestFold
-from llem.projections.results import PARTS, study_result, summarise
+from llem.projections.results import PARTS, study_result
 
 
 def completed(make, experiments, carbon=None):
@@ -29,7 +29,7 @@ def summary(make):
     """Return a function from the headlines of one experiment's cycles to its summary; None is a failed cycle."""
 
     def of(*headlines):
-        (found,) = summarise(ManifestFold().apply_all(completed(make, [headlines])))
+        (found,) = study_result(ManifestFold().apply_all(completed(make, [headlines]))).experiments
         return found
 
     return of
@@ -139,7 +139,7 @@ def test_a_rejected_result_counts_no_more(make):
     about = {"trial": "e0_c1", "attempt": 1}
     chain.append(ExperimentCompleted(**about, result_file="r", result_sha256=make.sha, headline=make.headline()))
     chain.append(ResultRejected(**about, file="results/r", reason="the file is missing"))
-    (found,) = summarise(ManifestFold().apply_all(chain.rows))
+    (found,) = study_result(ManifestFold().apply_all(chain.rows)).experiments
     assert (found.cycles, found.n_valid, found.n_invalid) == (1, 0, 0)
 
 
@@ -147,7 +147,7 @@ def test_experiments_are_summed_up_in_the_order_of_the_study_file(make):
     chain = make.chain()
     for event in make.plan(4, 2):
         chain.append(event)
-    found = summarise(ManifestFold().apply_all(chain.rows))
+    found = study_result(ManifestFold().apply_all(chain.rows)).experiments
     assert [summary.config_summary for summary in found] == [{"batch_size": n} for n in (1, 2, 3, 4)]
     assert {summary.cycles for summary in found} == {2}
 
