@@ -32,7 +32,9 @@ class LlemError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}"
+        # What was found is told within other sentences too, and then has no stop of its own.
+        stop = "" if self.message.endswith(".") else "."
+        return f"{self.message}{stop} {self.remedy}"
 
 
 class InputError(LlemError):
