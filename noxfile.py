@@ -1,4 +1,4 @@
-"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs accuracy bench` runs the others.
+"""The checks of this project: `nox` runs `tests` and `lint`; `nox -s wheel docs accuracy bench faults` the others.
 
 Every install takes its versions from constraints.txt.
 """
@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 CONSTRAINTS = f"--constraint={HERE / 'constraints.txt'}"
 SHARED = HERE / ".nox" / "shared"
 BENCH = HERE / ".nox" / "bench"
+FAULTS = HERE / ".nox" / "faults"
 HEAVY = ("accelerate", "codecarbon", "nvidia-ml-py", "tokenizers", "torch", "transformers")
 
 # The benchmarks, each with the settings of a short look: those of the figures, then those of speed.
@@ -127,6 +128,22 @@ def bench(session: nox.Session) -> None:
     session.run(str(programs / "python"), "benchmarks/performance.py", str(BENCH))
     if failed:
         session.error(f"missed a bar or broke: {', '.join(failed)}")
+
+
+@nox.session(venv_backend="none")
+def faults(session: nox.Session) -> None:
+    """Run the fault matrix and print its counts; after `--`: `long` for its many rounds, then pytest's options."""
+    programs = shared_environment(session)
+    long = session.posargs[:1] == ["long"]
+    options = session.posargs[1:] if long else session.posargs
+    for kept in FAULTS.glob("*.json"):
+        kept.unlink()
+    settings = {"LLEM_FAULTS": "long" if long else "short", "LLEM_FAULTS_TALLY": str(FAULTS)}
+    try:
+        session.run(str(programs / "pytest"), "tests/faults", *options, env=settings)
+    finally:
+        page = [str(programs / "python"), "tests/faults/page.py", str(FAULTS)]
+        session.run(*page, *(["docs/reliability.md"] if long else []))
 
 
 def shared_environment(session: nox.Session) -> Path:

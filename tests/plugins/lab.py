@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-WORKERS = Path(__file__).parent / "workers"
+WORKERS = Path(__file__).parents[1] / "processes" / "workers"
 DRIVER = WORKERS / "driver.py"
 MARK = "LLEM_TEST_MARK"
 WATCHDOG_S = 90.0
