@@ -87,6 +87,13 @@ class Step(NamedTuple):
         """Return how long the moment is in doubt."""
         return self.latest_ns - self.earliest_ns
 
+    def unread_ns(self, base_ns: float) -> float:
+        """Return for how long nothing was read, the call left out that saw it: as slow as a base interval it may be.
+
+        A driver answers later while it updates: of an H100, calls take 5 ms, and 15 ms those that see a new value.
+        """
+        return self.width_ns - min(self.call_ns, base_ns)
+
 
 class _Bracket(NamedTuple):
     """When tick ``number`` was, in seconds since the first."""
@@ -157,7 +164,8 @@ def ticks(
     so each reading also narrows when every other tick was: the times are φ + p·n with integers n, and (p, φ) is
     the middle of what all readings allow. Readings may come in bursts around the ticks; each step is as sharp as
     the two readings around it, and the interval between the others is the *base* interval. Steps across a stall of
-    the recorder, more than 1.5 base intervals wide, are left out: more than one tick may hide in them. A counter
+    the recorder, in which nothing was read for over 1.5 base intervals, are left out: more than one tick may hide in
+    them. A counter
     that moves at nine of ten readings is taken to move all the time: its values are those of the readings' moments,
     older by at most ``updates_every_s`` (where that is not known: by one base interval).
 
@@ -174,7 +182,7 @@ def ticks(
     base_ns = _base_interval_ns(edges)
     if len(moved) >= CONTINUOUS_SHARE * (len(edges) - 1):
         return _continuous(moved, base_ns, updates_every_s)
-    runs = _runs(moved, 1.5 * base_ns)
+    runs = _runs(moved, base_ns)
     if not runs:
         return Unmeasured("the readings have too many gaps to tell when the counter moved")
     return _regular(runs, base_ns / 1e9)
@@ -211,11 +219,11 @@ def _continuous(moved: Sequence[Step], base_ns: float, updates_every_s: float | 
     )
 
 
-def _runs(moved: Sequence[Step], widest_ns: float) -> list[list[Step]]:
+def _runs(moved: Sequence[Step], base_ns: float) -> list[list[Step]]:
     """Return the stretches of consecutive ticks between stalls; those too short to tell a period left out."""
     runs: list[list[Step]] = [[]]
     for step in moved:
-        if step.width_ns <= widest_ns:
+        if step.unread_ns(base_ns) <= 1.5 * base_ns:
             runs[-1].append(step)
         else:
             runs.append([])

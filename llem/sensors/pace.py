@@ -69,7 +69,8 @@ class TickPredictor:
         """Learn from a reading; a failed one (None) tells nothing but that time has passed."""
         if value is not None:
             if self._shown is not None and value != self._shown[1]:
-                self._ticked(_Tick(self._shown[0], after_ns, 0))
+                call_ns = min(after_ns - before_ns, BASE_NS)  # drivers answer later while they update
+                self._ticked(_Tick(self._shown[0], after_ns, 0), after_ns - self._shown[0] - call_ns)
             self._shown = (before_ns, value)
         self._read_ns = before_ns
         self.due_ns = self._next_ns(before_ns, after_ns, failed=value is None)
@@ -85,9 +86,9 @@ class TickPredictor:
         often_ns = before_ns + max(BURST_NS, LEAST_REST * (after_ns - before_ns))
         return min(seldom_ns, max(self._expected.low_ns - self._margin_ns, often_ns))
 
-    def _ticked(self, tick: _Tick) -> None:
+    def _ticked(self, tick: _Tick, unread_ns: int) -> None:
         expected = self._expected
-        if tick.width_ns > WIDEST_NS:  # nothing was read for a while: more than one tick may lie in it
+        if unread_ns > WIDEST_NS:  # nothing was read for a while: more than one tick may lie in it
             if expected is None:
                 self._ticks.clear()
         elif expected is None:
