@@ -14,6 +14,9 @@ from llem.domain.statistics import percentiles
 
 DOUBTFUL_REL = 0.02
 POOR_REL = 0.05
+LEAST_COMPARED_S = 2.0
+"""A load that a power limit holds swings about once a second, an H100's between 520 and 880 W: a mean over less than
+two such swings says which part of them was seen."""
 SETTLED_S = 3 * SLOWEST_UPDATE_S
 """A reading tells of the period before its update, was published up to one later, and late: so old it may be."""
 
@@ -223,7 +226,9 @@ def _summed(
 def _agreement(
     published: Ticks | Unmeasured, other: Channel, edges: Sequence[Edge], stretch: _Stretch
 ) -> Agreement | None:
-    """Return how far the mean power of two channels differs while the load is constant (S4); None where unknown.
+    """Return how far the mean power of two channels differs while the load is constant (S4).
+
+    None where that is unknown, or where too little time is left to tell.
 
     The counter's mean is that between its first and last tick; a channel's readings are each held over the interval
     before. Readings that still tell of the time before the stretch are left out, and the counter's time lies
@@ -239,6 +244,8 @@ def _agreement(
     if counted is None:
         return None
     counter_w, duration_s = counted
+    if duration_s < LEAST_COMPARED_S - SLOWEST_UPDATE_S:
+        return None
     channel_w = _mean_w(readings)
     return Agreement(
         state=stretch.state,

@@ -1,16 +1,19 @@
 """The sensor check against a simulated sensor whose nature is known, and against each of its flaws."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_sensor import trial
 
-from llem.domain.edges import Edge
+from llem.domain.edges import Edge, ticks
 from llem.domain.sensing import Channel
 from llem.domain.sensor_checking import check_channel, check_sensors
+from llem.sensors.samples import read_samples
 
+RECORDINGS = Path(__file__).parent / "recordings"
 GPU = "GPU-1"
 COUNTER = Channel(
     id="energy", sensor="nvml", device=GPU, boundary="gpu", kind="energy_j", provenance="counter", unseen_s=0.075
@@ -45,7 +48,7 @@ def checked(made, *, channels=(COUNTER, INSTANT), edges=None, load=True, **optio
 
 
 def simulated(seed, **flaws):
-    return trial(seed, 5.0, guard_s=3.0, **{"noise_w": 0.5, **flaws})
+    return trial(seed, 5.0, **{"guard_s": 3.0, "noise_w": 0.5, **flaws})
 
 
 def scaled(edges, gain):
@@ -168,13 +171,44 @@ def test_the_grade_says_how_far_the_readings_lie_from_the_counter(gain):
 
 
 def test_an_average_is_compared_when_it_no_longer_tells_of_the_time_before():
-    made = simulated(9)
-    slow = simulated(9, average_s=1.0)
+    made = simulated(9, guard_s=4.0)
+    slow = simulated(9, guard_s=4.0, average_s=1.0)
     (device,) = checked(made, channels=(COUNTER, INSTANT, AVERAGE), edges={"average": slow.edges("power_w")}).devices
     of_average = [agreed for agreed in device.agreements if agreed.channel == "average"]
     assert [agreed.state for agreed in of_average] == ["idle", "load"]
     assert all(abs(agreed.relative) < 0.005 for agreed in of_average)
     assert device.grade == "good"
+
+
+def test_a_mean_over_less_than_two_swings_of_a_limited_load_is_not_judged():
+    made, slow = simulated(9), simulated(9, average_s=1.0)
+    (device,) = checked(made, channels=(COUNTER, AVERAGE), edges={"average": slow.edges("power_w")}).devices
+    assert [agreed.state for agreed in device.agreements] == ["load"]  # of 3 s of idle 1.6 s could be compared
+    assert all(agreed.duration_s > 1.9 for agreed in device.agreements)
+
+
+def test_an_h100_at_its_power_limit_is_read_in_every_tick():
+    """15 s of a real one: its driver takes 5 ms a call, 15 ms where a value is new, and its power swings by 280 W."""
+    samples = read_samples(RECORDINGS / "h100.json.gz")
+    idle, load = (11_107_372, 5_011_763_246), (10_123_019_370, 15_123_974_806)
+    found = check_sensors(samples.channels, samples.edges, idle, load, load_name="products", no_load_reason=None)
+    counter, instant, _ = found.channels
+    assert counter.period_s.median == pytest.approx(0.1, rel=0.01)
+    assert counter.call_s.p95 > 0.01
+    assert instant.period_s.median == pytest.approx(0.1, rel=0.01)
+    (device,) = found.devices
+    assert device.counter_is_sum is False
+    assert device.why.startswith("a true integral: ")
+    assert device.grade == "good"
+    assert [(agreed.state, agreed.channel[11:]) for agreed in device.agreements] == [
+        ("idle", "power_instant"),
+        ("idle", "power_average"),
+        ("load", "power_instant"),
+        ("load", "power_average"),
+    ]
+    assert all(abs(agreed.relative) < 0.01 for agreed in device.agreements)
+    published = ticks([edge for edge in samples.edges[counter.channel] if load[0] <= edge.before_ns <= load[1]])
+    assert len(published.times_s) == 49
 
 
 def test_a_drift_of_the_power_is_in_the_counter_and_in_the_average_alike():
