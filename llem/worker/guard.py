@@ -2,10 +2,13 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 THREADS = Path("/proc/self/task")
 DESCRIPTORS = Path("/proc/self/fd")
+GONE_WITHIN_S = 1.0
+"""A thread that has ended is listed for a moment longer; of dozens the last ones for milliseconds."""
 DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri")
 
 
@@ -15,12 +18,15 @@ def settle() -> None:
     OpenBLAS starts its threads when numpy is imported, ends them before a fork and starts them again when it first
     computes. A thread that nobody puts away is still there afterwards.
     """
-    if _threads() == 1:
+    if len(_threads()) == 1:
         return
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while len(_threads()) > 1 and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def violation() -> str | None:
@@ -30,8 +36,9 @@ def violation() -> str | None:
     which any computing starts, hangs the child's first computation. A CUDA context cannot be used by a child at all.
     """
     threads = _threads()
-    if threads != 1:
-        return f"the zygote has {threads} threads, so it has computed or a library started one"
+    if len(threads) != 1:
+        named = ", ".join(sorted(set(threads[1:])))
+        return f"the zygote has {len(threads)} threads, so it has computed or a library started one ({named})"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return "the zygote has initialised CUDA"
@@ -39,8 +46,15 @@ def violation() -> str | None:
     return f"the zygote has {device} open" if device else None
 
 
-def _threads() -> int:
-    return len(os.listdir(THREADS))
+def _threads() -> list[str]:
+    """Return the names of this process's threads, the first of them its own."""
+    found = []
+    for thread in sorted(os.listdir(THREADS), key=int):
+        try:
+            found.append((THREADS / thread / "comm").read_text().rstrip("\n"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+    return found
 
 
 def _open_files() -> list[str]:
