@@ -128,7 +128,7 @@ class MeteringObserver(StudyObserver):
         if row.kind == "phase_entered" and '"latency"' in row.data and self.measured_from:
             wall_s, cpu_s = self.measured_from
             self.share = (time.process_time() - cpu_s) / (time.monotonic() - wall_s)
-            os.kill(os.getpid(), signal.SIGINT)  # that was all
+            os.kill(os.getpid(), signal.SIGTERM)  # that was all; a shell lets its background jobs ignore SIGINT
 
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
         # Later than the phase's own event: here a trial's start lies just before its measurement, as it never does.
