@@ -1,6 +1,6 @@
 """What measuring costs the inference: its throughput beside that without, taken in alternation in one run.
 
-    python benchmarks/measuring_cost.py [--turns N] [--seconds S] [--threads N] [--json FILE]
+    python benchmarks/measuring_cost.py [--turns N] [--seconds S] [--threads N] [--gpu] [--json FILE]
 
 - recorded: whole passes of a small model while the real recorder process reads a simulated GPU as fast as it reads a
   real one, over the same passes while it stands idle.
@@ -9,7 +9,8 @@
 
 The GPU is simulated (a library that the real nvidia-ml-py loads) and the model runs on the processor. By default it
 has every core but one: beside a GPU the recorder finds a core that the inference does not need. With all of them as
-``--threads`` each moment of the recorder is taken from the model. A ratio of 1 is no cost; the bar is 0.995.
+``--threads`` each moment of the recorder is taken from the model. With ``--gpu`` the model works on the machine's own
+GPU and the recorder reads that one. A ratio of 1 is no cost; the bar is 0.995.
 
 Throughput is tokens per second. On a machine with other load its single ratios vary by more than what is looked for;
 tokens per processor second of the model's own process vary less. They leave out what the recorder takes of a core
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a stretch")
     threads = max(1, len(os.sched_getaffinity(0)) - 1)
     parser.add_argument("--threads", type=int, default=threads, help="threads of the model")
+    parser.add_argument("--gpu", action="store_true", help="work on and read the machine's own GPU")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     engine = TransformersEngine(CONFIG, Path.cwd())
@@ -95,7 +97,7 @@ def main() -> None:
     engine.prepare()
     for _ in range(3):
         engine.run_pass()
-    share, recorded = recorded_turns(engine, arguments.turns, arguments.seconds)
+    share, recorded = recorded_turns(engine, arguments.turns, arguments.seconds, simulated=not arguments.gpu)
     turns = {
         "recorded / not recorded": recorded,
         "protocol / bare generate": protocol_turns(engine, arguments.turns, arguments.seconds),
@@ -114,7 +116,7 @@ def main() -> None:
             print(f"{name:<26} {CLOCKS[clock]:<14} {figures}")
     print(f"\nthe recorder took {share:.2%} of one core")
     if arguments.json:
-        settings = {name: getattr(arguments, name) for name in ("turns", "seconds", "threads")}
+        settings = {name: getattr(arguments, name) for name in ("turns", "seconds", "threads", "gpu")}
         told = {**report.as_json(), "settings": settings, "recorder_core": share, "intervals": rows}
         arguments.json.write_text(json.dumps(told, indent=2))
     sys.exit(any(row["mean"][2] < BAR for row in rows))
@@ -137,16 +139,19 @@ def summary(ratios: list[float]) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def recorded_turns(engine: TransformersEngine, turns: int, seconds: float) -> tuple[float, list[Rate]]:
+def recorded_turns(
+    engine: TransformersEngine, turns: int, seconds: float, *, simulated: bool
+) -> tuple[float, list[Rate]]:
     """Return the recorder's share of one core, and turn by turn passes while recorded over those while not."""
     with tempfile.TemporaryDirectory(prefix="llem-cost-") as spare:
         folder = Path(spare)
-        script = simulated_gpu.write_script(folder / "script", GPU)
-        library = simulated_gpu.build(folder)
-        os.environ |= {"LD_LIBRARY_PATH": str(library.parent), "LLEM_SIMULATED_GPU": str(script)}
+        if simulated:
+            script = simulated_gpu.write_script(folder / "script", GPU)
+            library = simulated_gpu.build(folder)
+            os.environ |= {"LD_LIBRARY_PATH": str(library.parent), "LLEM_SIMULATED_GPU": str(script)}
         recorder = RecorderClient(["nvml"], folder / "recorder.log", None)
         if not recorder.report.channels:
-            sys.exit(f"the simulated GPU cannot be read: {recorder.report.unavailable}")
+            sys.exit(f"no GPU can be read: {recorder.report.unavailable}")
         costs: list[RecorderCost] = []
 
         def recorded() -> Rate:
