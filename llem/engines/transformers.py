@@ -47,8 +47,13 @@ class TransformersOptions(Value):
 
 
 def environment(config: ExperimentConfig, base_dir: Path, answers: Answers) -> dict[str, str]:
-    """Return the variables to set before transformers is imported: silence, and no network unless it is needed."""
+    """Return the variables to set before transformers is imported: silence, and no network unless it is needed.
+
+    Nor a thread: where pyarrow is installed, transformers and its libraries may import it, and its allocator would
+    start one that tidies up whenever it likes, and that no worker could be forked beside.
+    """
     variables = {
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "error",
