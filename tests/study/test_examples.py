@@ -16,6 +16,7 @@ GIVES = {
     "architectures.yaml": (3, 18, "quick", "latin_square"),
     "gpu_check.yaml": (2, 6, "standard", "blocks"),
     "grammar.yaml": (8, 24, "quick", "blocks"),
+    "isolation.yaml": (2, 40, "quick", "latin_square"),
     "local_model/study.yaml": (2, 4, "quick", "blocks"),
     "publish.yaml": (4, 32, "publish", "latin_square"),
     "quickstart.yaml": (4, 12, "quick", "blocks"),
