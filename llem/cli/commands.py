@@ -92,6 +92,7 @@ def run(
     changes: Changes = NO_CHANGES,
     dry_run: Switch = False,
     fail_fast: Switch = False,
+    lock: bool = True,
     yes: Yes = False,
     json: Switch = False,
 ) -> int:
@@ -107,6 +108,8 @@ def run(
         Show the plan and run nothing, as `llem study plan` does.
     fail_fast
         End the session at the first trial that fails, its retries included; the rest stays pending.
+    lock
+        Refuse GPUs that another study uses. --no-lock leaves to a scheduler who uses which.
     yes
         Do not ask before a large or long study.
     json
@@ -116,7 +119,7 @@ def run(
         return plan(study, changes=changes, output=output, yes=yes, json=json)
     from llem.cli.run import run_study
 
-    return run_study(study, changes.settings(), output, fail_fast=fail_fast, yes=yes, as_json=json)
+    return run_study(study, changes.settings(), output, fail_fast=fail_fast, lock=lock, yes=yes, as_json=json)
 
 
 def resume(
@@ -129,6 +132,7 @@ def resume(
     changes: Changes = NO_CHANGES,
     limit: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
     fail_fast: Switch = False,
+    lock: bool = True,
     yes: Yes = False,
     json: Switch = False,
 ) -> int:
@@ -150,6 +154,8 @@ def resume(
         name=value: another limit from now on, such as study_s=28800; null takes it away. Can be given several times.
     fail_fast
         End the session at the first trial that fails, its retries included; the rest stays pending.
+    lock
+        Refuse GPUs that another study uses. --no-lock leaves to a scheduler who uses which.
     yes
         With --study: do not ask before many trials are added.
     json
@@ -159,7 +165,7 @@ def resume(
 
     asked = revision(study, changes.settings(), limit or [], extend=extend, yes=yes)
     root = newest_unfinished(output) if folder is None else folder
-    return resume_folder(root, asked, retry_failed=retry_failed, fail_fast=fail_fast, as_json=json)
+    return resume_folder(root, asked, retry_failed=retry_failed, fail_fast=fail_fast, lock=lock, as_json=json)
 
 
 def log(

@@ -20,7 +20,7 @@ Exit codes:
   0    every trial completed
   1    the study ended with failed or skipped trials, or was stopped
   2    bad input or usage
-  3    the machine is not fit: no space, study locked by another session, journal damaged
+  3    the machine is not fit: no space, study or GPU in use, journal damaged
   130  interrupted (129, 143 by SIGHUP, SIGTERM): go on with `llem study resume`
 """
 

@@ -1,16 +1,14 @@
 """``llem study resume``."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from llem.cli.closing import close_session
 from llem.cli.planning import agree_to_add, no_question
 from llem.cli.reading import studies_in
-from llem.cli.run import SessionView, tell_left_out, warn
+from llem.cli.run import SessionView, session_options, tell_left_out, warn
 from llem.domain.errors import InputError
 from llem.study.extend import Revision
-from llem.study.options import USUAL
 from llem.study.relimit import NewLimits
 from llem.study.run import resume_study
 
@@ -40,7 +38,13 @@ def revision(
 
 
 def resume_folder(
-    root: Path, revision: Revision | NewLimits | None, *, retry_failed: bool, fail_fast: bool, as_json: bool
+    root: Path,
+    revision: Revision | NewLimits | None,
+    *,
+    retry_failed: bool,
+    fail_fast: bool,
+    lock: bool,
+    as_json: bool,
 ) -> int:
     """Go on with the study in ``root``, show how it ended and return the exit code.
 
@@ -49,7 +53,7 @@ def resume_folder(
         EnvironmentNotFitError: The machine is not fit for it.
     """
     view = SessionView(as_json=as_json)
-    options = replace(USUAL, fail_fast=fail_fast)
+    options = session_options(fail_fast=fail_fast, lock=lock)
     ending = resume_study(root, view.observe, retry_failed=retry_failed, revision=revision, options=options)
     return close_session(ending, view.fold, view.root, as_json=as_json)
 

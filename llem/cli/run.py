@@ -12,7 +12,7 @@ from llem.cli.text import counted, printable
 from llem.projections.manifest import ManifestFold
 from llem.study.estimate import estimate
 from llem.study.folder import StudyFolder
-from llem.study.options import USUAL
+from llem.study.options import USUAL, SessionOptions
 from llem.study.plan import StudyPlan
 from llem.study.run import start_study
 
@@ -20,7 +20,7 @@ MOST_REASONS = 10
 
 
 def run_study(
-    study: Path, settings: Sequence[str], output: Path, *, fail_fast: bool, yes: bool, as_json: bool
+    study: Path, settings: Sequence[str], output: Path, *, fail_fast: bool, lock: bool, yes: bool, as_json: bool
 ) -> int:
     """Plan a study file, run it, show how it ended and return the exit code.
 
@@ -33,8 +33,13 @@ def run_study(
     if not yes:
         agree_to_run(plan, estimate(plan))
     view = SessionView(as_json=as_json)
-    ending = start_study(plan, output, view.observe, options=replace(USUAL, fail_fast=fail_fast))
+    ending = start_study(plan, output, view.observe, options=session_options(fail_fast=fail_fast, lock=lock))
     return close_session(ending, view.fold, view.root, as_json=as_json)
+
+
+def session_options(*, fail_fast: bool, lock: bool) -> SessionOptions:
+    """Return what a session works with, as the command line asks."""
+    return replace(USUAL, fail_fast=fail_fast, locking=USUAL.locking if lock else None)
 
 
 def tell_left_out(plan: StudyPlan) -> None:

@@ -123,6 +123,7 @@ class EngineEntry:
             Named, not imported, as the adapter: only workers and zygotes load it, and the engine's library with it.
             It computes nothing, starts no thread and touches no device.
         adapter: ``module:function`` that returns an Engine for (configuration, base folder).
+        may_use_gpu: Whether a configuration may put anything on a GPU.
     """
 
     options: type[Value]
@@ -131,3 +132,4 @@ class EngineEntry:
     late_variables: frozenset[str]
     preload: str
     adapter: str
+    may_use_gpu: Callable[[ExperimentConfig], bool]

@@ -76,6 +76,11 @@ def hub_reachable(variables: Mapping[str, str], answers: Answers) -> bool:
     return answers(hub.hostname or "", hub.port or (80 if hub.scheme == "http" else 443))
 
 
+def may_use_gpu(config: ExperimentConfig) -> bool:
+    """Return whether a configuration may put anything on a GPU: unless it names the processor as its device."""
+    return config.engine_options.get("device") != "cpu"
+
+
 TRANSFORMERS = EngineEntry(
     options=TransformersOptions,
     check=check,
@@ -83,4 +88,5 @@ TRANSFORMERS = EngineEntry(
     late_variables=frozenset({"CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM"}),
     preload="llem.engines.transformers_preload:preload",
     adapter="llem.engines.transformers_adapter:TransformersEngine",
+    may_use_gpu=may_use_gpu,
 )

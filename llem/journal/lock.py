@@ -46,14 +46,14 @@ class StudyLock:
                 remedy="Make the study folder writable, then try again.",
             ) from error
         try:
-            acquired = _acquired(self._fd)
+            taken = acquired(self._fd)
         except OSError as error:
             os.close(self._fd)
             raise StudyError(
                 f"The study's lock {path} cannot be taken: {error.strerror}. Its file system may have no locks.",
                 remedy="Put the study on a file system that has them (--output), or mount it with locking.",
             ) from error
-        if not acquired:
+        if not taken:
             os.close(self._fd)
             raise locked_error(path)
         os.ftruncate(self._fd, 0)
@@ -74,7 +74,8 @@ class StudyLock:
         self.release()
 
 
-def _acquired(fd: int) -> bool:
+def acquired(fd: int) -> bool:
+    """Take the exclusive lock on an open file; return whether that could be done, without waiting for a holder."""
     # A reader that asks `is_locked` holds the lock for microseconds: a few tries tell it from a session.
     for _ in range(5):
         try:

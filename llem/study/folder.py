@@ -73,13 +73,18 @@ class StudyFolder:
         return self.root / "logs"
 
 
+def study_dir(output_dir: Path, name: str, started_at: datetime) -> Path:
+    """Return where a study's folder will be: ``{name}_{YYYY-MM-DDTHH-MM-SS}`` below ``output_dir``."""
+    return output_dir / f"{name}_{started_at:%Y-%m-%dT%H-%M-%S}"
+
+
 def create_study_dir(output_dir: Path, name: str, started_at: datetime) -> StudyFolder:
-    """Create ``{name}_{YYYY-MM-DDTHH-MM-SS}`` below ``output_dir``, and its parts, for this study alone.
+    """Create a study's folder below ``output_dir``, and its parts, for this study alone.
 
     Raises:
         StudyError: It cannot be created, or is there already: two studies never share a folder.
     """
-    root = output_dir / f"{name}_{started_at:%Y-%m-%dT%H-%M-%S}"
+    root = study_dir(output_dir, name, started_at)
     try:
         if not output_dir.is_dir():
             output_dir.mkdir(parents=True)

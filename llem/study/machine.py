@@ -1,19 +1,21 @@
 """The machine that a study is planned for: its GPUs, asked of a recorder so that this process never loads NVML."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from llem.domain.errors import SensorError
 from llem.domain.host import Gpu
-from llem.domain.sensing import Device
+from llem.domain.sensing import Device, SensorReport
+from llem.sensors import automatic_sensors
 from llem.sensors.visible import identifiers, index_of
 from llem.study.recording import COMMAND, RecorderClient
 
 GPU_NODES = tuple(map(Path, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/nvmap")))
 """Device files of GPUs that NVML may not know: a driver without NVML, AMD's, Windows' under WSL, and Tegra's."""
+
+GPU_SENSORS = ("nvml", "zeus")
 
 
 class UnknownMachine:
@@ -55,15 +57,35 @@ class ProbedMachine:
 
     def _devices(self) -> Sequence[Device] | None:
         """Return NVML's devices; empty where there can be no GPU, None where that cannot be known."""
-        try:
-            with tempfile.TemporaryDirectory(prefix="llem-") as spare:
-                recorder = RecorderClient(["nvml"], Path(spare) / "recorder.log", None, self._command)
-                recorder.close()
-        except (SensorError, OSError):
+        report = _asked(["nvml"], self._command)
+        if report is None:
             return None
-        if recorder.report.devices:
-            return recorder.report.devices
+        if report.devices:
+            return report.devices
         return None if any(node.exists() for node in self._gpu_nodes) else ()
+
+
+def usable_gpus(command: Sequence[str] = COMMAND, gpu_nodes: Sequence[Path] = GPU_NODES) -> tuple[str, ...]:
+    """Return the GPUs that a study started here can use, by UUID; empty where there are none, or nothing tells.
+
+    The whole GPU where CUDA shows a part of it: its energy is that of the whole. Nobody is asked where no device file
+    says that there is a GPU.
+    """
+    if not any(node.exists() for node in gpu_nodes):
+        return ()
+    report = _asked([name for name in automatic_sensors() if name in GPU_SENSORS], command)
+    channels = report.channels if report else ()
+    return tuple(dict.fromkeys(channel.device for channel in channels if channel.boundary == "gpu"))
+
+
+def _asked(sensors: Sequence[str], command: Sequence[str]) -> SensorReport | None:
+    """Return what a recorder says of these sensors, which then ends; None where it does not answer."""
+    try:
+        recorder = RecorderClient(sensors, Path(os.devnull), None, command)
+    except SensorError:
+        return None
+    recorder.close()
+    return recorder.report
 
 
 def visible_gpus(devices: Sequence[Device], asked_for: str | None, *, by_speed: bool) -> Sequence[Gpu] | None:

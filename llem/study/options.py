@@ -7,6 +7,7 @@ from llem.domain.steadiness import STEADY_S
 from llem.domain.validity import RERUN_CODES
 from llem.journal.mounts import FindMount, mount_of
 from llem.study.checking import CheckSettings
+from llem.study.device_locks import OF_THIS_MACHINE, DeviceLocking
 from llem.study.launcher import Launcher
 from llem.study.local import LocalLauncher
 from llem.study.recorders import StartRecorder
@@ -25,6 +26,7 @@ class SessionOptions:
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
         find_mount: Says what file system the study lies on, which decides how its journal is made durable.
         fail_fast: Whether the first trial that fails, its retries included, ends the session.
+        locking: How the GPUs are held, one study at a time; None leaves that to a scheduler.
     """
 
     make_launcher: Callable[[str], Launcher] = LocalLauncher
@@ -34,6 +36,7 @@ class SessionOptions:
     steady_s: float = STEADY_S
     find_mount: FindMount = mount_of
     fail_fast: bool = False
+    locking: DeviceLocking | None = OF_THIS_MACHINE
 
 
 USUAL = SessionOptions()

@@ -2,10 +2,13 @@
 
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
+from llem.domain.decoding import typed_event
 from llem.domain.errors import InputError, JournalError
+from llem.domain.events import ExperimentPlanned
 from llem.journal.journal import Journal, utc_now
 from llem.journal.lock import StudyLock
 from llem.journal.reader import no_plan, open_reader
@@ -14,10 +17,12 @@ from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
 from llem.study.anchors import agreement, anchor_findings, anchors_of, sound_anchors
 from llem.study.chain import checked
+from llem.study.device_locks import may_use_gpus
 from llem.study.diagnosis import examine
 from llem.study.extend import Extension, Revision
-from llem.study.folder import StudyFolder, create_study_dir, keep_study_files
+from llem.study.folder import StudyFolder, create_study_dir, keep_study_files, study_dir
 from llem.study.host import require_linux, this_process
+from llem.study.integrity import spoiled_results
 from llem.study.options import USUAL, SessionOptions
 from llem.study.plan import StudyPlan
 from llem.study.recover import require_settled
@@ -45,18 +50,22 @@ def start_study(
         options: What the session works with.
 
     Raises:
+        EnvironmentNotFitError: Another study uses the GPUs; nothing was written.
         StudyError: The folder cannot be created; nothing was run.
         JournalError: The journal cannot be created; nothing was run.
     """
     require_linux()
-    folder = create_study_dir(output_dir, plan.study.study_name, now())
-    keep_study_files(folder, plan.sources)
-    mode = options.find_mount(folder.root).journal_mode
-    with StudyLock(folder.lock, this_process()), Journal(folder.journal, mode=mode) as journal:
-        journal.append_all([plan.study, *plan.experiments])
-        fold = ManifestFold().apply_all(journal.rows())
-        session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
-        return _run(session, journal)
+    place = (output_dir, plan.study.study_name, now())
+    wanted = may_use_gpus(planned.config for planned in plan.experiments)
+    with _devices_held(study_dir(*place), options, wanted=wanted):
+        folder = create_study_dir(*place)
+        keep_study_files(folder, plan.sources)
+        mode = options.find_mount(folder.root).journal_mode
+        with StudyLock(folder.lock, this_process()), Journal(folder.journal, mode=mode) as journal:
+            journal.append_all([plan.study, *plan.experiments])
+            fold = ManifestFold().apply_all(journal.rows())
+            session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
+            return _run(session, journal)
 
 
 def resume_study(
@@ -81,6 +90,7 @@ def resume_study(
     Raises:
         InputError: ``root`` is no study, or the revision differs from it and is no extension.
         JournalLockedError: Another session runs it now.
+        EnvironmentNotFitError: Another study uses the GPUs; nothing was recorded.
         JournalError: Its journal is damaged, or shorter than its anchors say.
     """
     require_linux()
@@ -92,9 +102,11 @@ def resume_study(
         )
     with StudyLock(folder.lock, this_process()):
         # By readers, so that a study that is damaged, or for which the file is refused, is not touched, nor opened.
-        extension = revision and _compared(folder, revision)
+        extension = _compared(folder, revision) if revision else None
         fold = _sound_fold(folder)
-        with Journal(folder.journal, mode=options.find_mount(root).journal_mode) as journal:
+        mode = options.find_mount(root).journal_mode
+        wanted = _left_for_gpus(folder, fold, extension)
+        with _devices_held(root, options, wanted=wanted), Journal(folder.journal, mode=mode) as journal:
             for part in (folder.results, folder.samples, folder.logs):
                 part.mkdir(exist_ok=True)
             journal.session += 1
@@ -112,6 +124,22 @@ def resume_study(
                 retry_failed=retry_failed,
             )
             return _run(session, journal)
+
+
+def _devices_held(root: Path, options: SessionOptions, *, wanted: bool) -> AbstractContextManager[object]:
+    """Hold the GPUs of this machine for a study that may use them, unless that is left to a scheduler."""
+    return options.locking.hold(root) if options.locking is not None and wanted else nullcontext()
+
+
+def _left_for_gpus(folder: StudyFolder, fold: ManifestFold, extension: Extension | None) -> bool:
+    """Return whether a study has something left to run, and an experiment that may use GPUs."""
+    if not extension and fold.status() == "completed" and not spoiled_results(folder, fold):
+        return False
+    added = [event.config for event in extension.events if isinstance(event, ExperimentPlanned)] if extension else []
+    with open_reader(folder.journal) as reader:
+        events = map(typed_event, reader.rows(kind="experiment_planned"))
+        planned = (event.config for event in events if isinstance(event, ExperimentPlanned))
+        return may_use_gpus(added) or may_use_gpus(planned)
 
 
 def _compared(folder: StudyFolder, revision: Revision | NewLimits) -> Extension | None:

@@ -37,6 +37,7 @@ VLLM = EngineEntry(
     late_variables=frozenset(),
     preload="nowhere:nothing",
     adapter="nowhere:nothing",
+    may_use_gpu=lambda config: True,
 )
 
 

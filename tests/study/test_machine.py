@@ -10,7 +10,7 @@ import pytest
 from llem.domain.host import Gpu
 from llem.domain.sensing import Device
 from llem.sensors.visible import identifiers
-from llem.study.machine import ProbedMachine, UnknownMachine, visible_gpus
+from llem.study.machine import ProbedMachine, UnknownMachine, usable_gpus, visible_gpus
 
 SIM0 = Gpu(name="Simulated GPU 0", compute_capability=(9, 0), memory_bytes=None)
 SIM1 = Gpu(name="Simulated GPU 1", compute_capability=(7, 5), memory_bytes=None)
@@ -88,10 +88,6 @@ class TestProbe:
     def test_a_probe_that_fails_knows_nothing(self, command):
         assert ProbedMachine(command).gpus() is None
 
-    def test_a_place_for_files_that_cannot_be_written_knows_nothing(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-        assert ProbedMachine().gpus() is None
-
     def test_this_process_loads_no_nvml_and_leaves_no_file(self, driver, tmp_path):
         script = (
             "import json, sys\nfrom llem.study.machine import ProbedMachine\n"
@@ -104,6 +100,25 @@ class TestProbe:
 
     def test_a_machine_that_nobody_asked_is_unknown(self):
         assert UnknownMachine().gpus() is None
+
+
+class TestUsable:
+    def test_the_gpus_that_a_study_can_use_are_those_that_cuda_shows_it(self, driver, monkeypatch, tmp_path):
+        monkeypatch.setenv("LD_LIBRARY_PATH", driver)
+        first, second = usable_gpus(gpu_nodes=[tmp_path])
+        assert first.startswith("GPU-00000000-sim0-")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-00000000-sim1")
+        assert usable_gpus(gpu_nodes=[tmp_path]) == (second,)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+        assert usable_gpus(gpu_nodes=[tmp_path]) == ()
+
+    def test_without_a_device_file_nobody_is_asked(self, tmp_path, recorder_that_counts):
+        command, starts = recorder_that_counts
+        assert usable_gpus(command, [tmp_path / "nvidiactl"]) == ()
+        assert not starts.exists()
+
+    def test_a_recorder_that_fails_names_none(self, tmp_path):
+        assert usable_gpus(["false"], [tmp_path]) == ()
 
 
 class TestVisible:

@@ -1,13 +1,14 @@
 """The commands ``run`` and ``resume``, with the acting worker: what the command line calls, and nothing else.
 
-driver.py run OUTPUT STUDY.yaml [--json] [--fail-fast]
-driver.py resume FOLDER [--json] [--fail-fast] [--no-retry-failed] [--limit=NAME=VALUE …]
+driver.py run OUTPUT STUDY.yaml [--json] [--fail-fast] [--no-lock]
+driver.py resume FOLDER [--json] [--fail-fast] [--no-lock] [--no-retry-failed] [--limit=NAME=VALUE …]
                  [--study=FILE [--extend] [--set=KEY=VALUE …]]
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from llem.cli.closing import close_session
@@ -16,10 +17,12 @@ from llem.domain.errors import LlemError
 from llem.domain.steadiness import STEADY_S
 from llem.journal.mounts import Mount, mount_of
 from llem.study.checking import CheckSettings
+from llem.study.device_locks import DeviceLocking
 from llem.study.extend import Revision
 from llem.study.load import load_study
 from llem.study.loading import LOAD_COMMAND
 from llem.study.local import LocalLauncher
+from llem.study.machine import usable_gpus
 from llem.study.options import SessionOptions
 from llem.study.plan import plan_study
 from llem.study.recording import RecorderClient
@@ -70,6 +73,14 @@ def find_mount(path: Path) -> Mount:
     return mount._replace(fs_type=os.environ.get("LLEM_ACTING_FILE_SYSTEM", mount.fs_type))
 
 
+def locking() -> DeviceLocking | None:
+    """Return how GPUs are held: their locks lie in LLEM_LOCKS; not at all without it, since tests share theirs."""
+    place = os.environ.get("LLEM_LOCKS")
+    if place is None:
+        return None
+    return DeviceLocking(find=partial(usable_gpus, gpu_nodes=[Path(place)]), places=[Path(place)])
+
+
 def revision_of(flags: Sequence[str]) -> Revision | NewLimits | None:
     limits = [flag.partition("=")[2] for flag in flags if flag.startswith("--limit=")]
     if limits:
@@ -90,6 +101,7 @@ def main(arguments: list[str]) -> int:
         steady_s=steady_s(),
         find_mount=find_mount,
         fail_fast="--fail-fast" in flags,
+        locking=None if "--no-lock" in flags else locking(),
     )
     view = SessionView(as_json="--json" in flags)
     if command == "run":
