@@ -79,6 +79,7 @@ class SimulatedDevice:
         lost_s: From then on every call says that the GPU is lost.
         throttles: (reason[, from, to]): a name of THROTTLES in script.h.
         clocks: (``sm`` or ``mem``, from when, MHz). temperatures: (when, °C), straight lines between.
+        memory_used_bytes: What is used beside the bytes of processes.
         processes: (pid[, from, to, bytes]). stalls: ([from, to]): a call in it returns at its end.
         call_ms: How long each call takes; it reads at its end.
         stamp_at_tick: Field values are stamped with their tick, not with the call.

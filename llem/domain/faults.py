@@ -19,6 +19,8 @@ CAUSES: dict[str, Cause] = {
     "MeasurementTimeout": "environment",
     "SilenceTimeout": "environment",
     "TrialTimeout": "environment",
+    # What was there before it.
+    "DeviceNotClean": "environment",
     # The worker spoke, and what it said cannot be: the program is wrong, and will say it again.
     "InvalidMessage": "configuration",
     "MessageTooLarge": "configuration",

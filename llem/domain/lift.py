@@ -15,7 +15,7 @@ def _study_planned_1(data: Data) -> Data:
 
 
 NO_LIMIT = dict.fromkeys(
-    ("start_s", "load_s", "warmup_s", "measurement_s", "silence_s", "energy_kwh", "consecutive_failures")
+    ("start_s", "load_s", "warmup_s", "measurement_s", "silence_s", "clean_s", "energy_kwh", "consecutive_failures")
 )
 
 

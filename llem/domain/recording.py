@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from llem.domain.model import Value
 from llem.domain.result import RecorderCost
-from llem.domain.sensing import SensorReport, Temperature
+from llem.domain.sensing import DeviceUse, SensorReport, Temperature
 
 
 class StartRecording(Value):
@@ -28,7 +28,13 @@ class TellTemperatures(Value):
     do: Literal["temperatures"] = "temperatures"
 
 
-Command = Annotated[StartRecording | StopRecording | TellTemperatures, Field(discriminator="do")]
+class TellUse(Value):
+    """Say what is on the devices."""
+
+    do: Literal["use"] = "use"
+
+
+Command = Annotated[StartRecording | StopRecording | TellTemperatures | TellUse, Field(discriminator="do")]
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
@@ -60,6 +66,13 @@ class Temperatures(Value):
     devices: tuple[Temperature, ...]
 
 
+class Use(Value):
+    """What is on each device of which a sensor can tell; empty where none can."""
+
+    did: Literal["use"] = "use"
+    devices: tuple[DeviceUse, ...]
+
+
 class RecorderFailed(Value):
     """A command failed; nothing is being recorded now."""
 
@@ -67,5 +80,5 @@ class RecorderFailed(Value):
     reason: str
 
 
-Reply = Annotated[Ready | Started | Stopped | Temperatures | RecorderFailed, Field(discriminator="did")]
+Reply = Annotated[Ready | Started | Stopped | Temperatures | Use | RecorderFailed, Field(discriminator="did")]
 REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -107,6 +107,20 @@ class Temperature(Value):
     clock_mhz: float | None = None
 
 
+class DeviceUse(Value):
+    """What is on a device now.
+
+    Attributes:
+        device: Its lasting name.
+        memory_bytes: How much of its memory is used, by whomever; None is unknown.
+        processes: The processes of this study that compute on it, as far as they can be told.
+    """
+
+    device: str
+    memory_bytes: int | None
+    processes: tuple[int, ...] = ()
+
+
 class SensorReport(Value):
     """What can be measured on this machine, and why the rest cannot."""
 

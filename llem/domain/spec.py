@@ -224,6 +224,7 @@ class Limits(Value):
         measurement_s: The window, that of prefill, the timed passes, and until the result is there.
         silence_s: Without any message of the worker, once the model is loaded: one pass, or a guard, at most.
         trial_s: The whole attempt.
+        clean_s: Before an attempt, until what an earlier one left on the GPUs is gone; with null nobody looks.
         study_s: A session that takes longer is ended; what is left stays pending and can be resumed.
         energy_kwh: A session ends when the study's windows have taken this much measured energy; what is left stays
             pending and can be resumed.
@@ -238,6 +239,7 @@ class Limits(Value):
     measurement_s: Deadline | None = None
     silence_s: Deadline | None = 900.0
     trial_s: Deadline = 3600.0
+    clean_s: Deadline | None = 60.0
     study_s: Deadline | None = None
     energy_kwh: Annotated[float, Field(strict=True, gt=0)] | None = None
     consecutive_failures: Count | None = 5

@@ -18,11 +18,13 @@ from llem.domain.recording import (
     StartRecording,
     Stopped,
     StopRecording,
+    TellTemperatures,
     Temperatures,
+    Use,
 )
 from llem.domain.result import RecorderCost
 from llem.domain.sensing import SensorReport, UnavailableSensor
-from llem.sensors.base import Paced, Sensor, SensorFactory, Steady, Thermometer
+from llem.sensors.base import Paced, Sensor, SensorFactory, Steady, Thermometer, Watchman
 from llem.sensors.samples import SampleWriter
 
 HIDDEN = "the environment hides each of its devices from this study"
@@ -102,8 +104,10 @@ class Recorder:
                 self._start(Path(command.file))
             elif isinstance(command, StopRecording):
                 self._stop()
-            else:
+            elif isinstance(command, TellTemperatures):
                 self._tell_temperatures()
+            else:
+                self._tell_use()
         except OSError as error:
             self._give_up(error)
             self._reply(RecorderFailed(reason=self._failure))
@@ -143,6 +147,10 @@ class Recorder:
         thermometers = [sensor for sensor in self._sensors if isinstance(sensor, Thermometer)]
         told = tuple(temperature for sensor in thermometers for temperature in sensor.temperatures())
         self._reply(Temperatures(devices=told))
+
+    def _tell_use(self) -> None:
+        watchmen = [sensor for sensor in self._sensors if isinstance(sensor, Watchman)]
+        self._reply(Use(devices=tuple(use for sensor in watchmen for use in sensor.use())))
 
     def _take(self, due_ns: Sequence[int]) -> None:
         """Read the sensors that are due by now."""

@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from llem.domain.sensing import Channel, Device, Temperature
+from llem.domain.sensing import Channel, Device, DeviceUse, Temperature
 
 
 class Reading(NamedTuple):
@@ -110,6 +110,14 @@ class Thermometer(Protocol):
 
     def temperatures(self) -> list[Temperature]:
         """Return one temperature per device, taken now; unknown with the reason where it cannot be read."""
+
+
+@runtime_checkable
+class Watchman(Protocol):
+    """A sensor that can also tell what is on its devices."""
+
+    def use(self) -> list[DeviceUse]:
+        """Return what is on each device that the study can use, now."""
 
 
 SensorFactory = Callable[[], Sensor]

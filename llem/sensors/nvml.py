@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llem.domain.errors import SensorError
-from llem.domain.sensing import Channel, Device, Temperature
+from llem.domain.sensing import Channel, Device, DeviceUse, Temperature
 from llem.sensors.base import Call, Reading
 from llem.sensors.nvml_gpu import RecordedGpu, Who
 from llem.sensors.pace import BASE_NS
@@ -89,6 +89,10 @@ class NvmlSensor:
         return [
             self._temperature(handle, device.id) for handle, device in zip(self._handles, self.devices, strict=True)
         ]
+
+    def use(self) -> list[DeviceUse]:
+        """Return what is on each GPU that is read."""
+        return [gpu.use() for gpu in self._gpus]
 
     def close(self) -> None:
         """Shut NVML down."""

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llem.domain.sensing import Channel, ChannelKind
+from llem.domain.sensing import Channel, ChannelKind, DeviceUse
 from llem.sensors.base import Call, Reading
 from llem.sensors.nvml_fields import ENERGY, MILLI, FieldValues, supported
 from llem.sensors.pace import TickPredictor
-from llem.sensors.processes import foreign_processes
+from llem.sensors.processes import foreign_processes, own_processes
 
 GA100 = (8, 0)
 """Compute capability of the last chip whose power is instantaneous; from GA10x (8.6) on it is a mean over 1 s."""
@@ -72,6 +72,7 @@ class RecordedGpu:
         self._capability = capability
         self._note = note
         self._errors = errors
+        self._who = who
         self._channels: dict[str, Channel] = {}
         fast, throttle = supported(nvml, handle, driver, errors)
         for field in (*fast, *throttle):
@@ -79,7 +80,7 @@ class RecordedGpu:
         self._fast = FieldValues(nvml, handle, fast, uuid, errors) if fast else None
         self._all = FieldValues(nvml, handle, (*fast, *throttle), uuid, errors) if fast or throttle else None
         self._singles = self._without_fields({field.name for field in fast})
-        self._conditions = self._conditions_of(who)
+        self._conditions = self._conditions_of()
         self._energy = f"nvml/{uuid}/{ENERGY.name}"
         self.pace = TickPredictor()
         """Says when it is to be read next."""
@@ -108,6 +109,20 @@ class RecordedGpu:
         if now_ns >= self._conditions_due_ns and not self.pace.bursting:
             found += self._read_conditions(now_ns)
         return found
+
+    def use(self) -> DeviceUse:
+        """Return what is on it now; what the device does not tell is unknown."""
+        memory_bytes, computing = None, []
+        try:
+            memory_bytes = int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
+        except self._errors:
+            pass
+        try:
+            computing = self._computing(self._handle)
+        except self._errors:
+            pass
+        own = own_processes(computing, *self._who)
+        return DeviceUse(device=self._uuid, memory_bytes=memory_bytes, processes=tuple(own))
 
     def _read_power(self, fields: FieldValues | None) -> list[Call]:
         found = [] if fields is None else [fields.read()]
@@ -146,7 +161,7 @@ class RecordedGpu:
             found.append(self._of("power", MILLI, nvml.nvmlDeviceGetPowerUsage))
         return found
 
-    def _conditions_of(self, who: Who) -> list[Single]:
+    def _conditions_of(self) -> list[Single]:
         nvml = self._nvml
         reasons = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         if reasons is None or not self._works(reasons):
@@ -156,7 +171,7 @@ class RecordedGpu:
             ("clock_sm", "clock_mhz", "sm", nvml.nvmlDeviceGetClockInfo, (nvml.NVML_CLOCK_SM,)),
             ("clock_memory", "clock_mhz", "memory", nvml.nvmlDeviceGetClockInfo, (nvml.NVML_CLOCK_MEM,)),
             ("event_reasons", "event_reasons", None, reasons, ()),
-            ("foreign_processes", "foreign_processes", None, partial(self._foreign, who), ()),
+            ("foreign_processes", "foreign_processes", None, self._foreign, ()),
         )
         found = []
         for name, kind, aspect, call, arguments in wanted:
@@ -165,9 +180,11 @@ class RecordedGpu:
                 found.append(self._of(name, 1.0, call, *arguments))
         return found
 
-    def _foreign(self, who: Who, handle: Any) -> int:
-        running = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        return foreign_processes([process.pid for process in running], who.study_pid, who.proc)
+    def _foreign(self, handle: Any) -> int:
+        return foreign_processes(self._computing(handle), *self._who)
+
+    def _computing(self, handle: Any) -> list[int]:
+        return [process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
 
     def _of(self, name: str, unit: float, call: Callable[..., int], *arguments: Any) -> Single:
         return Single((f"nvml/{self._uuid}/{name}",), unit, partial(call, self._handle, *arguments))

@@ -26,8 +26,12 @@ def foreign_processes(pids: Iterable[int], study_pid: int, proc: Path = PROC) ->
             known.append(pid)
         else:
             unknown += 1
-    foreign = sum(not (_descends(pid, study_pid, proc) or _is_marked(pid, proc)) for pid in known)
-    return foreign + max(unknown - 1, 0)
+    return len(known) - len(own_processes(known, study_pid, proc)) + max(unknown - 1, 0)
+
+
+def own_processes(pids: Iterable[int], study_pid: int, proc: Path = PROC) -> list[int]:
+    """Return which of these processes are known to be of this study; see ``foreign_processes``."""
+    return [pid for pid in pids if _descends(pid, study_pid, proc) or _is_marked(pid, proc)]
 
 
 def _descends(pid: int, ancestor: int, proc: Path) -> bool:

@@ -84,6 +84,10 @@ class TrialAttempt:
         )
         self._start = start
         try:
+            unfit = bench.clean(state.trial) if bench.clean is not None else None
+            if unfit is not None:
+                self._fail(unfit, None)
+                return None
             self._begin_recording()
             self._work()
         except BaseException as error:

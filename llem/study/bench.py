@@ -1,6 +1,6 @@
 """What an attempt is given: what it shares with every other of its session, and its trial."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from llem.domain.steadiness import STEADY_S
 from llem.projections.trials import TrialState
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds
-from llem.study.launcher import Launcher
+from llem.study.launcher import Fault, Launcher
 from llem.study.recorders import Recorders
 from llem.study.signals import EndingSignals
 
@@ -65,6 +65,7 @@ class Bench:
         stagger: Segments that the windows need for a sensor's sake; None where they need none.
         least_guard_s: What guards need for a sensor's sake, in seconds.
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
+        clean: Waits until the devices are clean for a trial; returns why they are not. None where nobody looks.
     """
 
     folder: StudyFolder
@@ -78,6 +79,7 @@ class Bench:
     stagger: Stagger | None = None
     least_guard_s: float = 0.0
     steady_s: float = STEADY_S
+    clean: Callable[[str], Fault | None] | None = None
 
 
 @dataclass(frozen=True)

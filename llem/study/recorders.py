@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llem.domain.errors import SensorError
 from llem.domain.recording import Stopped
-from llem.domain.sensing import SensorReport, Temperature, UnavailableSensor
+from llem.domain.sensing import DeviceUse, SensorReport, Temperature, UnavailableSensor
 from llem.study.recording import RecorderClient
 from llem.study.signals import EndingSignals
 
@@ -95,6 +95,18 @@ class Recorders:
         except SensorError:
             if not self._recording:
                 self.close()
+            raise
+
+    def use(self) -> tuple[DeviceUse, ...]:
+        """Return what is on the devices now; empty where no sensor can tell. Nothing must be recorded meanwhile.
+
+        Raises:
+            SensorError: No recorder answers.
+        """
+        try:
+            return self._running().use()
+        except SensorError:
+            self.close()
             raise
 
     def close(self) -> None:

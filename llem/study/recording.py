@@ -24,9 +24,11 @@ from llem.domain.recording import (
     Stopped,
     StopRecording,
     TellTemperatures,
+    TellUse,
     Temperatures,
+    Use,
 )
-from llem.domain.sensing import SensorReport, Temperature
+from llem.domain.sensing import DeviceUse, SensorReport, Temperature
 from llem.lifeline import tied_to_us
 from llem.study.signals import EndingSignals
 
@@ -35,7 +37,7 @@ REPLY_TIMEOUT_S = 10.0
 TEMPERATURES_TIMEOUT_S = 5.0
 COMMAND = (sys.executable, "-P", "-m", "llem.recorder")
 
-R = TypeVar("R", Ready, Started, Stopped, Temperatures)
+R = TypeVar("R", Ready, Started, Stopped, Temperatures, Use)
 
 
 class RecorderClient:
@@ -105,6 +107,15 @@ class RecorderClient:
         """
         self._command(TellTemperatures())
         return self._await(Temperatures, TEMPERATURES_TIMEOUT_S).devices
+
+    def use(self) -> tuple[DeviceUse, ...]:
+        """Return what is on the devices now; empty where no sensor can tell.
+
+        Raises:
+            SensorError: It does not answer.
+        """
+        self._command(TellUse())
+        return self._await(Use, REPLY_TIMEOUT_S).devices
 
     def close(self) -> None:
         """End the recorder: it leaves when its commands end, or is killed."""

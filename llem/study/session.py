@@ -32,6 +32,7 @@ from llem.study.attempt import TrialAttempt
 from llem.study.baselines import Baselines, BaselineWatcher
 from llem.study.bench import Bench, Trial, Watcher
 from llem.study.checking import CheckSettings, CheckWatcher, check_at_start
+from llem.study.clean import CleanDevices
 from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
 from llem.study.grounds import GroundsFold
@@ -196,6 +197,13 @@ class Session:
         spent = stops.spent_up()
         if spent is not None and any(self._left()):
             return self._finish(spent)
+        clean = CleanDevices(
+            recorders.use,
+            self._study.limits.clean_s,
+            pause=signals.pause,
+            watcher=self._observer,
+            deadline=deadline,
+        )
         baselines = self._baselines(recorders, signals, deadline)
         # Before the check, whose load would warm the bare devices up.
         baselines.at_start(self._planned.measurement(state.index) for _, state in self._left())
@@ -213,6 +221,7 @@ class Session:
             stagger=stagger_for({channel.device for channel in channels}, channels, check),
             least_guard_s=least_guard_s(channels, check),
             steady_s=self._options.steady_s,
+            clean=clean.before,
         )
         stop = self._run_due(bench, baselines, stops, deadline)
         signals.check()

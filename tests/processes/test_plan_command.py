@@ -83,6 +83,7 @@ method
   limits.measurement_s         null                                default
   limits.silence_s             900.0                               default
   limits.trial_s               3600.0                              default
+  limits.clean_s               60.0                                default
   limits.study_s               null                                default
   limits.energy_kwh            null                                default
   limits.consecutive_failures  5                                   default

@@ -14,9 +14,11 @@ from llem.domain.recording import (
     Stopped,
     StopRecording,
     TellTemperatures,
+    TellUse,
     Temperatures,
+    Use,
 )
-from llem.domain.sensing import SensorReport, Temperature
+from llem.domain.sensing import DeviceUse, SensorReport, Temperature
 from llem.recorder.recorder import Recorder, open_sensors
 from llem.sensors.base import Reading, calls
 from llem.sensors.samples import read_samples
@@ -53,6 +55,13 @@ class WarmSensor(FakeSensor):
         self.degrees_c += 1
         known = Temperature(device=f"{self.channels[0].id}/warm", temperature_c=self.degrees_c)
         return [known, Temperature(device=f"{self.channels[0].id}/mute", temperature_c=None, reason="Not Supported")]
+
+
+class WatchfulSensor(FakeSensor):
+    """Also tells what is on its device."""
+
+    def use(self):
+        return [DeviceUse(device=self.channels[0].id, memory_bytes=1 << 30, processes=(7,))]
 
 
 class PacedSensor(FakeSensor):
@@ -274,6 +283,17 @@ def test_sensors_without_a_thermometer_have_no_temperature_and_it_is_no_failure(
     running = record(*[0.002] * sensors)
     running.send(TellTemperatures())
     assert running.reply() == Temperatures(devices=())
+
+
+def test_what_is_on_the_devices_is_told_by_those_who_can(record):
+    running = record(0.002, 0.002, kind=WatchfulSensor)
+    running.send(TellUse())
+    one, other = running.reply().devices
+    assert (one.device, one.memory_bytes, one.processes) == ("fake/0", 1 << 30, (7,))
+    assert other.device == "fake/1"
+    blind = record(0.002)
+    blind.send(TellUse())
+    assert blind.reply() == Use(devices=())
 
 
 def test_asking_for_temperatures_does_not_disturb_what_is_being_recorded(record, tmp_path):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from llem.domain.errors import SensorError
-from llem.domain.sensing import Channel, Device, Temperature
+from llem.domain.sensing import Channel, Device, DeviceUse, Temperature
 from llem.sensors import SENSORS, Paced, Thermometer
 from llem.sensors.nvml_gpu import RecordedGpu, Who
 
@@ -28,6 +28,7 @@ class FakeGpu:
         self.uuid, self.energy_mj, self.power_mw, self.mig = uuid, energy_mj, power_mw, mig
         self.temperature_c, self.fields, self.name = temperature_c, fields, name
         self.failing, self.pids, self.parts = None, (os.getpid(), 1), ()
+        self.memory_used_bytes = 5 << 30
 
 
 class FakeNvml:
@@ -105,7 +106,7 @@ class FakeNvml:
         return 1
 
     def nvmlDeviceGetMemoryInfo(self, gpu):  # noqa: N802
-        return SimpleNamespace(total=80 << 30)
+        return SimpleNamespace(total=80 << 30, used=self.told(gpu, gpu.memory_used_bytes))
 
     def nvmlDeviceGetComputeRunningProcesses(self, gpu):  # noqa: N802
         return self.told(gpu, [SimpleNamespace(pid=pid) for pid in gpu.pids])
@@ -428,6 +429,18 @@ class TestNvml:
             Temperature(device="GPU-1", temperature_c=61, clock_mhz=1980),
             Temperature(device="GPU-2", temperature_c=None, reason="Not Supported", clock_mhz=1980),
             Temperature(device="GPU-3", temperature_c=None, reason="GPU is lost"),
+        ]
+
+    def test_what_is_on_the_gpus_that_the_study_can_use_is_told_as_far_as_they_tell(self):
+        gpus = FakeGpu("GPU-1"), FakeGpu("GPU-2"), FakeGpu("GPU-3"), FakeGpu("GPU-4")
+        shown = {"CUDA_VISIBLE_DEVICES": "GPU-1,GPU-2,GPU-3"}
+        sensor = SENSORS["nvml"](FakeNvml(*gpus), shown, study_pid=os.getpid())
+        gpus[1].memory_used_bytes = None
+        gpus[2].failing = "GPU is lost"
+        assert sensor.use() == [
+            DeviceUse(device="GPU-1", memory_bytes=5 << 30, processes=(os.getpid(),)),  # the other one is init
+            DeviceUse(device="GPU-2", memory_bytes=None, processes=(os.getpid(),)),
+            DeviceUse(device="GPU-3", memory_bytes=None),
         ]
 
     def test_closing_shuts_nvml_down(self):

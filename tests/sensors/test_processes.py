@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from llem.sensors.processes import foreign_processes
+from llem.sensors.processes import foreign_processes, own_processes
 
 SESSION = 100
 
@@ -63,6 +63,13 @@ def test_parents_in_a_circle_or_without_a_number_end_the_search(proc):
     proc(601, 600)
     root = proc(602, "x")
     assert foreign_processes([600, 602], SESSION, root) == 2
+
+
+def test_the_studys_own_are_named_and_a_pid_that_is_not_shown_is_nobodys(proc):
+    proc(700, SESSION)
+    proc(701, 1, environ=b"LLEM_ATTEMPT=e0_c1_a1\0")
+    root = proc(702, 1)
+    assert own_processes([700, 701, 702, 9001], SESSION, root) == [700, 701]
 
 
 @contextmanager

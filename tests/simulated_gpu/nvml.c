@@ -200,12 +200,21 @@ int nvmlDeviceGetC2cModeInfoV(struct device *device, void *info) {
 struct memory { unsigned long long total, free, used; };
 struct memory_v2 { unsigned version; unsigned long long total, reserved, free, used; };
 
+static double bytes_of_processes(const struct device *device) {
+    double bytes = 0;
+    for (int i = 0; i < device->processes.count; i++) {
+        const double *row = device->processes.at[i];
+        if (within(now_s(device), row[PROCESS_FROM_S], row[PROCESS_TO_S])) bytes += otherwise(row[PROCESS_BYTES], 0);
+    }
+    return bytes;
+}
+
 int nvmlDeviceGetMemoryInfo(struct device *device, struct memory *memory) {
     int code = begin(device, MEMORY);
     if (code == SUCCESS && isnan(device->memory_bytes)) code = NOT_SUPPORTED;
     if (code == SUCCESS) {
         memory->total = (unsigned long long)device->memory_bytes;
-        memory->used = (unsigned long long)device->memory_used_bytes;
+        memory->used = (unsigned long long)(device->memory_used_bytes + bytes_of_processes(device));
         memory->free = memory->total - memory->used;
     }
     return end(code);

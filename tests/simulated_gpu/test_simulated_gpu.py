@@ -341,8 +341,8 @@ class TestConditions:
         assert told == [(40, 1980, 2619, 0), (50, 1200, 2619, 100), (60, 1200, 2619, 100)]
 
     def test_processes_come_and_go(self, gpus):
-        handle = gpus.use(SimulatedDevice(processes=((100,), (200, 1.0, 2.0, 5e9))))
-        told = []
+        handle = gpus.use(SimulatedDevice(memory_bytes=80 << 30, processes=((100,), (200, 1.0, 2.0, 5e9))))
+        told, used_bytes = [], []
         for at_s in (0.5, 1.5, 2.5):
             gpus.at(at_s)
             found = gpus.nvml.nvmlDeviceGetComputeRunningProcesses(handle)
@@ -350,7 +350,9 @@ class TestConditions:
                 p.pid for p in found
             ]
             told.append([(process.pid, process.usedGpuMemory) for process in found])
+            used_bytes.append(gpus.nvml.nvmlDeviceGetMemoryInfo(handle).used)
         assert told == [[(100, None)], [(100, None), (200, 5_000_000_000)], [(100, None)]]
+        assert used_bytes == [0, 5_000_000_000, 0]
         gpus.use(SimulatedDevice())
         assert gpus.nvml.nvmlDeviceGetComputeRunningProcesses(handle) == []
 

@@ -21,6 +21,7 @@ STUDY_KEYS = [
     "limits.measurement_s",
     "limits.silence_s",
     "limits.trial_s",
+    "limits.clean_s",
     "limits.study_s",
     "limits.energy_kwh",
     "limits.consecutive_failures",
