@@ -16,6 +16,7 @@ from llem.domain.events import (
     PhaseEntered,
 )
 from llem.domain.figures import Evaluation
+from llem.domain.fitting import what_fits
 from llem.domain.measured import Measured
 from llem.domain.messages import PhaseMessage, WorkerSpec
 from llem.domain.recording import Stopped
@@ -84,7 +85,7 @@ class TrialAttempt:
         )
         self._start = start
         try:
-            unfit = bench.clean(state.trial) if bench.clean is not None else None
+            unfit = bench.clean(state.trial)
             if unfit is not None:
                 self._fail(unfit, None)
                 return None
@@ -300,13 +301,21 @@ class TrialAttempt:
                 trial=self._state.trial,
                 attempt=self._number,
                 error_type=fault.error_type,
-                error_message=fault.message,
+                error_message=self._told(fault),
                 phase=self._phase,
                 exit_code=by_itself.code if by_itself else None,
                 signal=by_itself.signal if by_itself else None,
                 traceback=fault.traceback,
             )
         )
+
+    def _told(self, fault: Fault) -> str:
+        """Return the fault in words; where memory ran out, with what would fit."""
+        if fault.error_type != "OutOfMemory":
+            return fault.message
+        stop = "" if fault.message.endswith(".") else "."
+        remedy = what_fits(fault.message, self._phase, self._trial.config.batch_size, self._bench.peaks(self._state))
+        return f"{fault.message}{stop} {remedy}"
 
     def _interrupt(self, reason: str) -> None:
         self._end_with(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from llem.domain.events import Event, StudyPlanned
+from llem.domain.fitting import Peak
 from llem.domain.host import Host
 from llem.domain.messages import ProgressMessage, Stagger
 from llem.domain.row import Row
@@ -65,7 +66,8 @@ class Bench:
         stagger: Segments that the windows need for a sensor's sake; None where they need none.
         least_guard_s: What guards need for a sensor's sake, in seconds.
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
-        clean: Waits until the devices are clean for a trial; returns why they are not. None where nobody looks.
+        clean: Waits until the devices are clean for a trial, and returns the fault where they do not become so.
+        peaks: Returns which batch sizes of a trial's experiment fitted into memory, and which did not.
     """
 
     folder: StudyFolder
@@ -79,7 +81,8 @@ class Bench:
     stagger: Stagger | None = None
     least_guard_s: float = 0.0
     steady_s: float = STEADY_S
-    clean: Callable[[str], Fault | None] | None = None
+    clean: Callable[[str], Fault | None] = lambda trial: None
+    peaks: Callable[[TrialState], Sequence[Peak]] = lambda state: ()
 
 
 @dataclass(frozen=True)

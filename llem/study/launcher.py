@@ -38,12 +38,14 @@ class Exit:
         signal: The signal that ended it, if one did.
         forced: Whether it was we who had to end it.
         lost: Whether what had started it ended first, so that nobody knows how it ended.
+        out_of_memory: What shows that it was killed since memory ran out; None where nothing does.
     """
 
     code: int | None
     signal: str | None
     forced: bool = False
     lost: bool = False
+    out_of_memory: str | None = None
 
     def describe(self) -> str:
         """Return the end in words."""

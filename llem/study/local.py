@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llem.domain.messages import WorkerSpec
 from llem.engines import ENGINES
+from llem.study.cgroup import ROOT, KillWatch
 from llem.study.cold import COLD_COMMAND, ColdProcess, Streams
 from llem.study.knocking import Knocker
 from llem.study.leftovers import MARKER, kill_marked
@@ -28,6 +29,7 @@ class LocalLauncher:
         command: The command of a worker that is started anew; the parent's pid, the message descriptor and the one on
             which the worker hears are appended.
         zygote: The command of a zygote; None to do without.
+        root: Where the system's files are, as far as they tell why a worker was killed.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class LocalLauncher:
         study: str,
         command: Sequence[str] = COLD_COMMAND,
         zygote: Sequence[str] | None = ZYGOTE_COMMAND,
+        root: Path = ROOT,
     ) -> None:
         self._study = study
+        self._root = root
         self._command = tuple(command)
         self._zygotes = Zygotes(study, zygote) if zygote else None
         self._knocker = Knocker()
@@ -53,7 +57,7 @@ class LocalLauncher:
             def begin(streams: Streams) -> LocalProcess:
                 return ColdProcess(self._command, anew, streams)
 
-            return LocalStart(spec, log, begin, "local-cold", because, warning)
+            return LocalStart(spec, log, begin, self._root, "local-cold", because, warning)
 
         if self._zygotes is None or config.measurement.isolation == "exec":
             return cold()
@@ -68,7 +72,7 @@ class LocalLauncher:
         def begin(streams: Streams) -> LocalProcess:
             return zygote.fork({**config.environment, **marker}, streams)
 
-        return LocalStart(spec, log, begin, "local-warm")
+        return LocalStart(spec, log, begin, self._root, "local-warm")
 
     def sweep(self) -> int:
         """End what earlier attempts of this study left behind on this machine."""
@@ -94,11 +98,13 @@ class LocalStart:
         spec: The attempt.
         log: Where its output goes.
         begin: Starts its process.
+        root: Where the system's files are.
     """
 
     spec: WorkerSpec
     log: Path
     begin: Callable[[Streams], LocalProcess]
+    root: Path
     launcher: str
     cold_because: str | None = None
     warning: str | None = None
@@ -107,6 +113,7 @@ class LocalStart:
         """Start the worker; see ``Start``. Called from the main thread, since workers die with that thread."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         hearing, telling = os.pipe2(os.O_CLOEXEC)
+        kills = KillWatch(self.root)
         try:
             _widen(reader)
             with tempfile.TemporaryFile() as specification, self.log.open("wb") as output:
@@ -123,7 +130,7 @@ class LocalStart:
         finally:
             os.close(writer)
             os.close(hearing)
-        return LocalAttempt(process, reader, telling)
+        return LocalAttempt(process, reader, telling, kills)
 
 
 def _widen(pipe: int) -> None:

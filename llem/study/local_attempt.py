@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from llem.domain.messages import MAX_MESSAGE_BYTES, GoOn, InvalidMessageError, Message, parse_message, shown
+from llem.study.cgroup import KillWatch
 from llem.study.launcher import Exit, Fault
 from llem.study.signals import EndingSignals
 
@@ -36,10 +37,18 @@ class LocalProcess(Protocol):
 
 
 class LocalAttempt:
-    """A worker on this machine; see ``Attempt``."""
+    """A worker on this machine; see ``Attempt``.
 
-    def __init__(self, process: LocalProcess, pipe: int, telling: int) -> None:
+    Args:
+        process: The worker's process.
+        pipe: Its messages come in here.
+        telling: What it is told goes out here.
+        kills: Made before it was started.
+    """
+
+    def __init__(self, process: LocalProcess, pipe: int, telling: int, kills: KillWatch) -> None:
         self._process = process
+        self._kills = kills
         self._pipe = pipe
         self._telling = telling
         self._partial = bytearray()
@@ -102,7 +111,10 @@ class LocalAttempt:
         os.close(self._telling)
         if code is None:
             return Exit(None, None, forced, lost=True)
-        return Exit(None, _signal_name(-code), forced) if code < 0 else Exit(code, None, forced)
+        if code >= 0:
+            return Exit(code, None, forced)
+        killed = code == -signal.SIGKILL and not forced
+        return Exit(None, _signal_name(-code), forced, out_of_memory=self._kills.evidence() if killed else None)
 
     def _drain_until_exit(self, seconds: float, wake: int) -> None:
         """Wait for the exit, reading what the worker still writes so that a full pipe cannot hold it."""

@@ -25,6 +25,7 @@ from llem.journal.journal import Journal
 from llem.journal.reader import no_plan
 from llem.projections.failures import KINDS, FailureFold
 from llem.projections.manifest import ManifestFold, runs_again
+from llem.projections.peaks import peaks_of
 from llem.projections.trials import TrialState
 from llem.sensors import SENSORS, automatic_sensors
 from llem.study.aftermath import settle_aftermath
@@ -222,6 +223,7 @@ class Session:
             least_guard_s=least_guard_s(channels, check),
             steady_s=self._options.steady_s,
             clean=clean.before,
+            peaks=lambda state: peaks_of(self._fold.trials.values(), state),
         )
         stop = self._run_due(bench, baselines, stops, deadline)
         signals.check()

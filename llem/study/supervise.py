@@ -175,10 +175,13 @@ def ended_silently(exited: Exit, log: Path) -> Fault:
         return Fault("WorkerClosedPipe", "the worker closed its pipe without a result and ran on, so it was ended")
     if exited.lost:
         return Fault("ZygoteDied", f"the worker {exited.describe()} before it sent a result: see logs/zygote.log")
+    if exited.out_of_memory:
+        return Fault("OutOfMemory", f"the worker {exited.describe()} and sent no result: {exited.out_of_memory}")
     error_type = "WorkerKilled" if exited.signal else "WorkerExitedWithoutResult"
     words = last_words(log)
     ending = f"; its log ends: {words}" if words else ""
-    return Fault(error_type, f"the worker {exited.describe()} and sent no result{ending}")
+    hint = "; the kernel's log may tell why (sudo dmesg)" if exited.signal == "SIGKILL" else ""
+    return Fault(error_type, f"the worker {exited.describe()} and sent no result{hint}{ending}")
 
 
 def last_words(log: Path, limit: int = 200) -> str:

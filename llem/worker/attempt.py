@@ -1,5 +1,6 @@
 """One attempt, from the specification on stdin to the last message: the same however its process was started."""
 
+import errno
 import os
 import pkgutil
 import signal
@@ -17,7 +18,8 @@ from llem.worker.hearing import HearingPipe
 from llem.worker.preload import preload
 from llem.worker.protocol import measure
 
-OUT_OF_MEMORY_REMEDY = "Lower batch_size, prompts.input_tokens or generation.output_tokens, or use a smaller dtype."
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What torch, the driver, cuBLAS and cuDNN say in an exception of any class where an allocation failed."""
 
 
 def run(descriptor: int, hearing: int) -> NoReturn:
@@ -48,7 +50,7 @@ def _attempt(descriptor: int, hearing: int) -> int:
         engine = _engine(spec)
         send(ResultMessage(measured=measure(engine, spec, send, hear)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told what it was
-        send(_told(error))
+        send(told(error))
         traceback.print_exc()
         return 1
     return 0
@@ -62,16 +64,21 @@ def _engine(spec: WorkerSpec) -> Engine:
     return engine
 
 
-def _told(error: Exception) -> ErrorMessage:
+def told(error: Exception) -> ErrorMessage:
     """Return the message for an exception: its own words where it has them, else its class and trace."""
     if isinstance(error, EngineError):
         return ErrorMessage(error_type=error.error_type, error_message=str(error)[:20_000])
     text = str(error) or type(error).__name__
-    if (
-        type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or isinstance(error, MemoryError)
-    ):
-        return ErrorMessage(error_type="OutOfMemory", error_message=f"{text[:10_000]} {OUT_OF_MEMORY_REMEDY}")
+    if _is_out_of_memory(error, text):
+        return ErrorMessage(error_type="OutOfMemory", error_message=text[:10_000])
     trace = "".join(traceback.format_exception(error))
     return ErrorMessage(error_type=type(error).__name__, error_message=text[:20_000], traceback=trace[-100_000:])
+
+
+def _is_out_of_memory(error: Exception, text: str) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in text for words in NO_MEMORY)
+    )

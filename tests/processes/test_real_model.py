@@ -342,6 +342,15 @@ def test_a_local_model_with_its_own_tokenizer_is_measured_without_network(lab: A
     assert study.events("experiment_planned")[0]["data"]["result_stem"].startswith("tiny_transformers_auto_")
 
 
+def test_a_model_that_is_larger_than_any_memory_fails_its_trial_as_such(lab: Any) -> None:
+    vast = {**LLAMA, "vocab_size": 2 * 10**13}  # 2.56 PB, beyond what a process can address
+    _, study = run(lab, write(lab, "vast", model=vast, retries=1), code=1)
+    (event,) = study.events("experiment_failed")
+    assert (event["data"]["error_type"], event["data"]["phase"]) == ("OutOfMemory", "load")
+    assert "tried to allocate 2560000000000000 bytes" in event["data"]["error_message"]
+    assert "The model itself did not fit, whatever batch_size" in event["data"]["error_message"]
+
+
 def test_a_hub_model_without_network_fails_its_trial_with_a_remedy(lab: Any) -> None:
     study_file = write(lab, "hub", model="nobody/no-such-model")
     environment = {**NO_NETWORK, "HF_HOME": str(lab.place / "hf")}

@@ -25,6 +25,10 @@ from llem.lifeline import die_with_parent
 FOR_EVER_S = 3600
 PHASES = ("load", "prepare", "warmup", "measure", "latency", "teardown")
 ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x1b[31m"
+CUDA_OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 64.00 GiB. "
+    "GPU 0 has a total capacity of 79.18 GiB of which 43.26 GiB is free."
+)
 
 
 class Worker:
@@ -290,6 +294,25 @@ def abort(worker: Worker) -> None:
 def kill_itself(worker: Worker) -> None:
     worker.phases("warmup")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def out_of_host_memory(worker: Worker) -> None:
+    """Die as the kernel has a process die that is out of memory: it counts, then it kills."""
+    worker.phases("measure")
+    counter = Path(os.environ["LLEM_ACTING_ROOT"]) / "sys/fs/cgroup/job/memory.events"
+    kills = int(counter.read_text().split()[-1])
+    counter.write_text(f"oom 7\noom_kill {kills + 1}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def out_of_memory_above(worker: Worker) -> None:
+    """Have memory for a batch of so many, and no more, as torch says it on a GPU."""
+    most = int(os.environ["LLEM_ACTING_MOST_BATCH"])
+    if worker.spec["config"]["batch_size"] > most:
+        worker.phases("warmup")
+        worker.send(type="error", error_type="OutOfMemory", error_message=CUDA_OUT_OF_MEMORY)
+        os._exit(1)
+    ok(worker)
 
 
 def realtime_signal(worker: Worker) -> None:

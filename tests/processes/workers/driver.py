@@ -40,6 +40,7 @@ def make_launcher(study: str) -> LocalLauncher:
         study,
         command=(sys.executable, WORKER) if WORKER.endswith(".py") else (WORKER,),
         zygote=(sys.executable, str(HERE / "acting_zygote.py"), zygote) if zygote else None,
+        root=Path(os.environ.get("LLEM_ACTING_ROOT", "/")),
     )
 
 
