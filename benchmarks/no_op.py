@@ -92,6 +92,7 @@ NO_OP = EngineEntry(
     late_variables=frozenset(),
     preload="no_op:preload",
     adapter="no_op:NoOpEngine",
+    may_use_gpu=lambda config: False,
 )
 
 

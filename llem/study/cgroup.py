@@ -70,12 +70,12 @@ class KillWatch:
     """Notices a kill by the out-of-memory killer from when it is made.
 
     Args:
-        root: Stands for ``/``.
+        group: The cgroup that counts it; None where none does.
     """
 
-    def __init__(self, root: Path = ROOT) -> None:
-        self._group = MemoryGroup.own(root)
-        self._before = self._group.kills() if self._group else None
+    def __init__(self, group: MemoryGroup | None) -> None:
+        self._group = group
+        self._before = group.kills() if group else None
 
     def evidence(self) -> str | None:
         """Return in words what shows that it has struck since; None where nothing does."""

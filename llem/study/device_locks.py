@@ -112,7 +112,8 @@ OF_THIS_MACHINE = DeviceLocking()
 
 def may_use_gpus(configs: Iterable[ExperimentConfig]) -> bool:
     """Return whether any of these experiments may put anything on a GPU."""
-    return any(ENGINES[config.engine].may_use_gpu(config) for config in configs)
+    # An engine that only another launcher knows may do what it likes.
+    return any(config.engine not in ENGINES or ENGINES[config.engine].may_use_gpu(config) for config in configs)
 
 
 def _is_shared(place: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llem.domain.messages import WorkerSpec
 from llem.engines import ENGINES
-from llem.study.cgroup import ROOT, KillWatch
+from llem.study.cgroup import ROOT, KillWatch, MemoryGroup
 from llem.study.cold import COLD_COMMAND, ColdProcess, Streams
 from llem.study.knocking import Knocker
 from llem.study.leftovers import MARKER, kill_marked
@@ -40,7 +40,7 @@ class LocalLauncher:
         root: Path = ROOT,
     ) -> None:
         self._study = study
-        self._root = root
+        self._group = MemoryGroup.own(root)
         self._command = tuple(command)
         self._zygotes = Zygotes(study, zygote) if zygote else None
         self._knocker = Knocker()
@@ -57,7 +57,7 @@ class LocalLauncher:
             def begin(streams: Streams) -> LocalProcess:
                 return ColdProcess(self._command, anew, streams)
 
-            return LocalStart(spec, log, begin, self._root, "local-cold", because, warning)
+            return LocalStart(spec, log, begin, self._group, "local-cold", because, warning)
 
         if self._zygotes is None or config.measurement.isolation == "exec":
             return cold()
@@ -72,7 +72,7 @@ class LocalLauncher:
         def begin(streams: Streams) -> LocalProcess:
             return zygote.fork({**config.environment, **marker}, streams)
 
-        return LocalStart(spec, log, begin, self._root, "local-warm")
+        return LocalStart(spec, log, begin, self._group, "local-warm")
 
     def sweep(self) -> int:
         """End what earlier attempts of this study left behind on this machine."""
@@ -98,13 +98,13 @@ class LocalStart:
         spec: The attempt.
         log: Where its output goes.
         begin: Starts its process.
-        root: Where the system's files are.
+        group: The cgroup that the worker will be in, where it counts memory.
     """
 
     spec: WorkerSpec
     log: Path
     begin: Callable[[Streams], LocalProcess]
-    root: Path
+    group: MemoryGroup | None
     launcher: str
     cold_because: str | None = None
     warning: str | None = None
@@ -113,7 +113,7 @@ class LocalStart:
         """Start the worker; see ``Start``. Called from the main thread, since workers die with that thread."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         hearing, telling = os.pipe2(os.O_CLOEXEC)
-        kills = KillWatch(self.root)
+        kills = KillWatch(self.group)
         try:
             _widen(reader)
             with tempfile.TemporaryFile() as specification, self.log.open("wb") as output:
