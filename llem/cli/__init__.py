@@ -3,11 +3,11 @@
 import errno
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from llem.cli import help
 from llem.cli.help import Help
-from llem.cli.screen import silence_broken_streams
+from llem.cli.screen import silence_broken_streams, tell_crash
 from llem.domain.errors import LlemError
 from llem.version import __version__
 
@@ -15,8 +15,24 @@ OUTPUT_IS_FULL = (errno.ENOSPC, errno.EIO)
 MOST_OF_A_LINE = 2_000
 
 
+def mistyped(error: CycloptsError) -> object:
+    """Return what is shown of a command that cannot be understood: what was typed may be any file's name."""
+    from cyclopts.panel import CycloptsPanel
+
+    from llem.cli.text import plain
+
+    return CycloptsPanel(plain(str(error)))
+
+
 def _group(name: str, words: Help) -> App:
-    return App(name=name, help=words.text, help_epilogue=words.epilogue, help_format="plaintext", version=__version__)
+    return App(
+        name=name,
+        help=words.text,
+        help_epilogue=words.epilogue,
+        help_format="plaintext",
+        version=__version__,
+        error_formatter=mistyped,
+    )
 
 
 app = _group("llem", help.LLEM)
@@ -43,6 +59,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # closed by who started us
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a ± is no reason to fail
+    sys.excepthook = tell_crash
     try:
         try:
             app()

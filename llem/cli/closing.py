@@ -1,13 +1,11 @@
 """The end of a session on the screen: what was found, and what to type next."""
 
-import json
-import sys
 from pathlib import Path
 
 from llem.cli.console import table_console
 from llem.cli.results import print_results
-from llem.cli.screen import silence_broken_streams
-from llem.cli.text import printable
+from llem.cli.screen import say, silence_broken_streams, tell
+from llem.cli.text import json_text, printable
 from llem.cli.words import budget_text, invalid_text, next_step
 from llem.domain.events.session import SessionEnd
 from llem.projections.manifest import ManifestFold
@@ -29,11 +27,11 @@ def close_session(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
     try:
         _show_results(ending, fold, root, as_json=as_json)
         if ending.error is not None:
-            print(f"error: {ending.error}", file=sys.stderr)
+            tell(f"error: {ending.error}")
         for told in (invalid_text(fold), budget_text(fold), stopped_text(ending)):
             if told is not None:
-                print(told, file=sys.stderr)
-        print(next_step(ending.reason, fold, root), file=sys.stderr)
+                tell(told)
+        tell(next_step(ending.reason, fold, root))
     except OSError:
         silence_broken_streams()  # nobody looks any more; the exit code tells all the same
     return ending.exit_code
@@ -46,7 +44,7 @@ def _show_results(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
             {} if result is None else result.model_dump(mode="json", include={"experiments", "comparisons", "carbon"})
         )
         closing = {"kind": "closing", "folder": str(root), "status": fold.status(), "exit_code": ending.exit_code}
-        print(json.dumps({**closing, **found}), flush=True)
+        say(json_text({**closing, **found}), flush=True)
     elif result is not None and any(summary.n_valid + summary.n_invalid for summary in result.experiments):
         print_results(table_console(), result)
 

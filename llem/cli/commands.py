@@ -296,7 +296,8 @@ def init(
 
 def schema() -> int:
     """Print the JSON Schema of study files, for editors."""
+    from llem.cli.screen import say
     from llem.study.schema import schema_text
 
-    print(schema_text(), end="")
+    say(schema_text(), end="")
     return 0

@@ -1,6 +1,11 @@
-"""The console that tables are printed on."""
+"""The consoles that tables and the live panel are printed on."""
 
-from rich.console import Console
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from llem.cli.text import plain
 
 PIPE_WIDTH = 140
 
@@ -11,9 +16,19 @@ def table_console() -> Console:
     return console if console.is_terminal else _Console(width=PIPE_WIDTH)
 
 
+def words_console() -> Console:
+    """Return the console for what moves while people wait, on stderr."""
+    return _Console(stderr=True)
+
+
 class _Console(Console):
-    """A console that leaves a broken pipe to the command line: it has an exit code of its own."""
+    """A console whose texts cannot act on the terminal; it leaves a broken pipe to the command line."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what makes ``renderable``, its texts with all escaped that cannot be seen."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Pass on what happened."""
+        """Pass on what happened: it has an exit code of its own."""
         raise BrokenPipeError

@@ -1,13 +1,13 @@
 """``llem doctor``."""
 
-import json
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from llem.cli.doctorview import CheckProgress, Examined, show
+from llem.cli.screen import say, tell
+from llem.cli.text import json_text
 from llem.domain.checked import capabilities
 from llem.domain.errors import SensorError
 from llem.domain.names import SAMPLES_ENDING
@@ -33,14 +33,13 @@ def examine(*, quick: bool, as_json: bool) -> int:
     except SessionInterrupted as stop:
         return stop.exit_code
     if as_json:
-        print(json.dumps(_tree(found)))
+        say(json_text(_tree(found)))
     else:
         show(found)
     if not found.capabilities and not as_json:
-        print(
+        tell(
             "No energy can be measured here: figures will be modelled (~) or null. Time, tokens and memory are "
-            "measured all the same.",
-            file=sys.stderr,
+            "measured all the same."
         )
     return 0 if found.capabilities else 3
 

@@ -1,6 +1,5 @@
 """What ``llem doctor`` shows: sensors, devices, the check of the sensors, and what spoils comparisons."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from llem.cli.console import table_console
+from llem.cli.console import table_console, words_console
 from llem.cli.eventtext import counter_text
 from llem.cli.observers import checking_text
+from llem.cli.screen import tell
 from llem.cli.text import duration_text, printable, quantity_text
 from llem.domain.checked import Capability
 from llem.domain.host import Host
@@ -48,7 +48,7 @@ class CheckProgress:
     """How long the check takes yet: counted down on a terminal, told once elsewhere; always on stderr."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        console = words_console()
         # Redrawn by us: a thread of its own would warm the machine, and forbids starting processes.
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._told = False
@@ -68,11 +68,11 @@ class CheckProgress:
             self._live.update(Text(checking_text(left_s), style="dim"), refresh=True)
         elif not self._told:
             self._told = True
-            print(checking_text(left_s), file=sys.stderr, flush=True)
+            tell(checking_text(left_s), flush=True)
 
     def warn(self, text: str) -> None:
         """Show a warning."""
-        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+        tell(f"warning: {printable(text)}", flush=True)
 
     def tick(self) -> None:
         """Nothing else moves."""

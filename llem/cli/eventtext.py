@@ -1,10 +1,9 @@
 """Events as text, one line each: made of what is stored, so that a log loads no model of an event."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from llem.cli.text import counted, duration_text
+from llem.cli.text import counted, duration_text, json_text
 from llem.domain.errors import JournalError
 from llem.domain.row import Row
 
@@ -26,7 +25,7 @@ def row_json(row: Row) -> str:
     """Return an event as one JSON line, its data unfolded."""
     columns = row._asdict()
     columns["data"] = row.stored()
-    return json.dumps(columns)
+    return json_text(columns)
 
 
 def event_text(row: Row) -> str:

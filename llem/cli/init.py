@@ -1,9 +1,9 @@
 """``llem init``."""
 
 import shlex
-import sys
 from pathlib import Path
 
+from llem.cli.screen import say, tell
 from llem.cli.text import printable
 from llem.domain.errors import InputError
 from llem.engines import ENGINES
@@ -24,10 +24,10 @@ def write_starter(path: Path, *, engine: str, model: str | None, force: bool) ->
         raise InputError(f"There is no option {path}.", remedy="See `llem init --help`.")
     text = starter_study(path, engine=engine, model=model)
     if path == STDOUT:
-        print(text, end="")
+        say(text, end="")
         return
     _write(path, text, force=force)
-    print(printable(f"{path} is written. Next: llem study plan {shlex.quote(str(path))}"), file=sys.stderr)
+    tell(printable(f"{path} is written. Next: llem study plan {shlex.quote(str(path))}"))
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:

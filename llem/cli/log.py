@@ -3,14 +3,14 @@
 It loads what showing a row needs and no more: the first line is there at once, however large the journal is.
 """
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llem.cli.eventtext import event_text, row_json
-from llem.cli.text import printable
+from llem.cli.screen import say, tell
+from llem.cli.text import json_text, printable
 from llem.domain.errors import InputError, JournalError
 from llem.domain.row import Row
 from llem.journal.reader import JournalReader, open_reader
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.25
 MOST_OF_A_LINE = 1_000
+MOST_OF_A_DETAIL = 160
 SHOWN_TRIALS = 50
 HEADER = f"{'seq':>6}  {'time (UTC)':<26}  {'ses':>3}  {'trial':<14} {'att':>3}  {'event':<22}  detail"
 
@@ -35,10 +36,10 @@ def show_log(root: Path, *, follow: bool, trial: str | None, kind: str | None, a
     folder = StudyFolder(root)
     _require_known(folder, trial, kind)  # before anything is printed
     if not as_json:
-        print(HEADER, flush=True)
+        say(HEADER, flush=True)
     shown = False
     for row in _following(folder, trial, kind) if follow else _rows(folder, trial, kind):
-        print(_shown(row, as_json=as_json), flush=not shown)  # the first one at once, then by blocks
+        say(_shown(row, as_json=as_json), flush=not shown)  # the first one at once, then by blocks
         shown = True
 
 
@@ -102,16 +103,16 @@ def _following(folder: StudyFolder, trial: str | None, kind: str | None) -> Iter
                     yield row
         if not alive:
             return
-        print(end="", flush=True)  # nobody waits for what we have
+        say(end="", flush=True)  # nobody waits for what we have
         time.sleep(POLL_S)
 
 
 def _line(row: Row) -> str:
-    detail = "".join(char if char.isprintable() else " " for char in event_text(row))[:160]
     attempt = "" if row.attempt is None else str(row.attempt)
-    return (
+    return printable(
         f"{row.seq:>6}  {row.recorded_at[:26]:<26}  {row.session:>3}  {row.trial or '':<14} {attempt:>3}  "
-        f"{row.kind:<22}  {detail}"
+        f"{row.kind:<22}  {event_text(row)[:MOST_OF_A_DETAIL]}",
+        MOST_OF_A_LINE,
     )
 
 
@@ -122,37 +123,36 @@ def show_audit(root: Path, *, as_json: bool) -> int:
         InputError: The folder is no study.
         JournalError: The journal cannot be read at all.
     """
-    import json
     import shlex
 
     from llem.study.audit import audit
 
     result = audit(StudyFolder(root))
     if as_json:
-        print(json.dumps(result.model_dump(mode="json")))
+        say(json_text(result.model_dump(mode="json")))
     else:
         for finding in result.findings:
-            print(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
+            say(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
         if result.findings:
             _show_trust(result)
         verdict = "nothing found wrong" if not result.findings else f"{len(result.findings)} FOUND WRONG"
-        print(
+        say(
             f"{result.events} events chained, {result.results} results as recorded, "
             f"{result.anchors} anchors agree: {verdict}"
         )
     if result.findings:
-        print("What is not named above is as it was recorded.", file=sys.stderr)
+        tell("What is not named above is as it was recorded.")
     if result.damaged:
-        print(f"To go on with what is sound: llem study recover {shlex.quote(str(root))}", file=sys.stderr)
+        tell(f"To go on with what is sound: llem study recover {shlex.quote(str(root))}")
     return 3 if result.findings else 0
 
 
 def _show_trust(result: "Audit") -> None:
     """Say which trials still stand, and which do not and why."""
     for doubtful in result.doubtful[:SHOWN_TRIALS]:
-        print(printable(f"not trustworthy: {doubtful.trial}: {doubtful.reason}", MOST_OF_A_LINE))
+        say(printable(f"not trustworthy: {doubtful.trial}: {doubtful.reason}", MOST_OF_A_LINE))
     if len(result.doubtful) > SHOWN_TRIALS:
-        print(f"… and {len(result.doubtful) - SHOWN_TRIALS:,} more trials that are not: --json")
+        say(f"… and {len(result.doubtful) - SHOWN_TRIALS:,} more trials that are not: --json")
     number, shown = len(result.trustworthy), ", ".join(result.trustworthy[:SHOWN_TRIALS]) or "none"
     more = f" and {number - SHOWN_TRIALS:,} more: --json" if number > SHOWN_TRIALS else ""
-    print(f"trustworthy results ({number:,}): {shown}{more}")
+    say(f"trustworthy results ({number:,}): {shown}{more}")

@@ -1,15 +1,15 @@
 """What looks on while a study runs: the manifest's export, and one of three ways to show progress."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from rich.console import Console
 
+from llem.cli.console import words_console
 from llem.cli.eventtext import baseline_text, row_json
 from llem.cli.panel import Panel, bar
-from llem.cli.screen import silence_broken_streams
+from llem.cli.screen import say, silence_broken_streams, tell
 from llem.cli.text import duration_text, printable
 from llem.cli.words import headline_text
 from llem.domain.identity import summary_text
@@ -167,7 +167,7 @@ class PlainDisplay:
 
     def say(self, text: str) -> None:
         """Write one line to stderr."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text, flush=True)
 
     def progress(self, trial: str, phase: str, message: ProgressMessage) -> None:
         """Progress within a trial is not worth a line."""
@@ -202,7 +202,7 @@ class JsonDisplay(PlainDisplay):
 
     def saw(self, row: Row, fold: ManifestFold) -> None:
         """Write the event."""
-        print(row_json(row), flush=True)
+        say(row_json(row), flush=True)
 
 
 class LiveDisplay:
@@ -272,7 +272,7 @@ def choose_display(*, as_json: bool) -> Display:
     """Return the display that suits where the words go."""
     if as_json:
         return JsonDisplay()
-    console = Console(stderr=True)
+    console = words_console()
     alive = console.is_terminal and not console.is_dumb_terminal
     return LiveDisplay(console) if alive else PlainDisplay()
 
@@ -290,7 +290,7 @@ def trial_line(fold: ManifestFold, state: TrialState) -> str:
     if state.status == "completed" and state.headline:
         outcome = headline_text(Headline.model_validate(state.headline))
     else:
-        named = f"{state.error_type}: " if state.status == "failed" else ""
+        named = f"{printable(state.error_type or '', 200)}: " if state.status == "failed" else ""
         outcome = named + printable(state.error_message or "", 300)
     return f"[{done}/{len(fold.trials)}] {_trial_name(state)}  {state.status}  {outcome}"
 

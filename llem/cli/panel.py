@@ -4,6 +4,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from llem.cli.text import plain
+
 BAR_CELLS = 30
 UP_AND_CLEAR = "\x1b[1A\x1b[2K"
 CLEAR = "\r\x1b[2K"
@@ -25,7 +27,7 @@ class Panel:
 
     def show(self, *lines: str) -> None:
         """Show these lines instead of the last ones, each cut to the terminal's width."""
-        fitting = [_cut(line, self._console.width) for line in lines]
+        fitting = [_cut(plain(line), self._console.width) for line in lines]
         if fitting != self._shown:
             self._write(self._erasure() + "\n".join(fitting))
             self._shown = fitting

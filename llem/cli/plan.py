@@ -4,6 +4,7 @@ from pathlib import Path
 
 from llem.cli.planning import free_bytes
 from llem.cli.planview import plan_json, show_plan
+from llem.cli.screen import say
 from llem.study.estimate import estimate
 from llem.study.plan import StudyPlan
 
@@ -13,6 +14,6 @@ def present(made: StudyPlan, earlier: list[Path], output: Path, *, as_json: bool
     expected = estimate(made, earlier)
     free = free_bytes(output)
     if as_json:
-        print(plan_json(made, expected, free_bytes=free))
+        say(plan_json(made, expected, free_bytes=free))
     else:
         show_plan(made, expected, free_bytes=free, every_value=every_value)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from llem.cli.screen import tell
 from llem.cli.text import duration_text, printable
 from llem.domain.errors import InputError
 from llem.study.estimate import Estimate
@@ -66,7 +67,7 @@ def at_terminal() -> bool:
 
 
 def _agreed(question: str) -> bool:
-    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    tell(f"{printable(question)} [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

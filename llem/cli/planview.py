@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llem.cli.console import table_console
-from llem.cli.text import counted, duration_text, printable
+from llem.cli.text import counted, duration_text, json_text, printable
 from llem.cli.words import energy_text
 from llem.domain.events.base import ROUTING
 from llem.domain.identity import summary_text
@@ -92,7 +92,7 @@ def plan_json(plan: StudyPlan, estimate: Estimate, *, free_bytes: int | None) ->
         "disk_free_bytes": free_bytes,
         "warnings": plan.warnings,
     }
-    return json.dumps(tree)
+    return json_text(tree)
 
 
 def _skip_counts(plan: StudyPlan) -> Counter[str]:

@@ -1,11 +1,10 @@
 """``llem study recover``."""
 
-import json
 import shlex
-import sys
 from pathlib import Path
 
-from llem.cli.text import counted, printable
+from llem.cli.screen import say, tell
+from llem.cli.text import counted, json_text, printable
 from llem.exports.manifest import export_manifest
 from llem.exports.results import export_results
 from llem.projections.manifest import ManifestFold
@@ -30,7 +29,7 @@ def show_recovery(root: Path, *, dry_run: bool, as_json: bool) -> None:
     if found.outcome == "recovered":
         _export(folder, fold)
     if as_json:
-        print(json.dumps(found.model_dump(mode="json")))
+        say(json_text(found.model_dump(mode="json")))
     else:
         _show(found)
     next_step = {
@@ -39,24 +38,24 @@ def show_recovery(root: Path, *, dry_run: bool, as_json: bool) -> None:
         "would_recover": "Nothing was changed.",
         "recovered": f"Go on with: llem study resume {quoted}",
     }
-    print(next_step[found.outcome], file=sys.stderr)
+    tell(next_step[found.outcome])
 
 
 def _show(found: Recovery) -> None:
     for finding in found.findings:
-        print(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
+        say(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
     if found.outcome == "nothing_wrong":
-        print(f"{found.events:,} events, nothing found wrong")
+        say(f"{found.events:,} events, nothing found wrong")
         return
     would = "would be " if found.outcome == "would_recover" else ""
-    print(f"{counted(found.events, 'event')} {would}kept; {_lost_text(found)}")
-    print(f"{found.completed} of {counted(found.trials, 'trial')} {'would ' if would else ''}keep their result")
+    say(f"{counted(found.events, 'event')} {would}kept; {_lost_text(found)}")
+    say(f"{found.completed} of {counted(found.trials, 'trial')} {'would ' if would else ''}keep their result")
     if found.lost_trials:
-        print(f"events of {_listed(found.lost_trials)} are lost")
+        say(f"events of {_listed(found.lost_trials)} are lost")
     if found.set_aside:
-        print(f"set aside{' would be' if would else ''}: {_listed(found.set_aside)}")
+        say(f"set aside{' would be' if would else ''}: {_listed(found.set_aside)}")
     if found.kept_in is not None:
-        print(f"the damaged journal is kept in {found.kept_in}")
+        say(f"the damaged journal is kept in {found.kept_in}")
 
 
 def _lost_text(found: Recovery) -> str:
@@ -83,4 +82,4 @@ def _export(folder: StudyFolder, fold: ManifestFold) -> None:
         export_manifest(fold, folder.manifest)
         export_results(fold, folder.results_file)
     except OSError as error:
-        print(f"warning: {error.filename} could not be written ({error.strerror})", file=sys.stderr)
+        tell(f"warning: {error.filename} could not be written ({error.strerror})")

@@ -1,6 +1,5 @@
 """``llem study run``."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from llem.cli.closing import close_session
 from llem.cli.observers import StudyObserver, choose_display
 from llem.cli.planning import agree_to_run, make_plan
+from llem.cli.screen import tell
 from llem.cli.text import counted, printable
 from llem.projections.manifest import ManifestFold
 from llem.study.estimate import estimate
@@ -46,18 +46,18 @@ def tell_left_out(plan: StudyPlan) -> None:
     """Say on stderr what of the study file will not run, before anything does."""
     for skipped in plan.study.skipped[:MOST_REASONS]:
         count = counted(len(skipped.points), "grid point")
-        print(printable(f"skipped {count} ({skipped.kind.replace('_', ' ')}): {skipped.reason}"), file=sys.stderr)
+        tell(printable(f"skipped {count} ({skipped.kind.replace('_', ' ')}): {skipped.reason}"))
     if len(plan.study.skipped) > MOST_REASONS:
-        print(f"… and for {len(plan.study.skipped) - MOST_REASONS} more reasons: llem study plan", file=sys.stderr)
+        tell(f"… and for {len(plan.study.skipped) - MOST_REASONS} more reasons: llem study plan")
     if plan.study.duplicates:
-        print(f"{counted(plan.study.duplicates, 'duplicate')} folded into the same experiment", file=sys.stderr)
+        tell(f"{counted(plan.study.duplicates, 'duplicate')} folded into the same experiment")
     for warning in plan.warnings:
         warn(warning)
 
 
 def warn(text: str) -> None:
     """Say on stderr what deserves a person's attention."""
-    print(printable(f"warning: {text}"), file=sys.stderr)
+    tell(printable(f"warning: {text}"))
 
 
 class SessionView:

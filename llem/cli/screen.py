@@ -1,7 +1,34 @@
-"""What is left to do when nobody reads our output any more."""
+"""The screen: all words go through here, so that nothing in them can act on a terminal."""
 
 import os
 import sys
+from types import TracebackType
+
+from llem.cli.text import plain
+
+CLEAR_LINE = "\r\x1b[K"
+
+
+def say(text: str = "", *, end: str = "\n", flush: bool = False) -> None:
+    """Write what was asked for, for people or as JSON, to stdout."""
+    print(plain(text), end=end, flush=flush)
+
+
+def tell(text: str, *, end: str = "\n", flush: bool = False) -> None:
+    """Write words for people to stderr."""
+    print(plain(text), end=end, file=sys.stderr, flush=flush)
+
+
+def redraw(text: str = "") -> None:
+    """Write over the terminal's last line, on stderr."""
+    print(f"{CLEAR_LINE}{plain(text)}", end="", file=sys.stderr, flush=True)
+
+
+def tell_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write the trace of an error that nobody foresaw: it may quote a worker, or somebody else's journal."""
+    import traceback  # only here: a crash is rare, and every command would wait for it
+
+    tell("".join(traceback.format_exception(kind, error, trace)), end="")
 
 
 def silence_broken_streams() -> None:

@@ -1,8 +1,6 @@
 """``llem study status``."""
 
-import json
 import shlex
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +9,8 @@ from rich.text import Text
 from llem.cli.console import table_console
 from llem.cli.reading import read_fold
 from llem.cli.results import print_results
-from llem.cli.text import counted, printable
+from llem.cli.screen import say, tell
+from llem.cli.text import counted, json_text, printable
 from llem.cli.words import budget_text, invalid_text, next_step
 from llem.domain.events.session import SessionEnd
 from llem.domain.manifest import StudyManifest
@@ -46,17 +45,17 @@ def show_status(folder: Path, *, as_json: bool) -> None:
             "grid_points_skipped": dict(_left_out(view.fold)),
             "results": result.model_dump(mode="json"),
         }
-        print(json.dumps({**manifest.model_dump(mode="json"), **more}))
+        say(json_text({**manifest.model_dump(mode="json"), **more}))
         return
     _show(manifest, result, view.fold)
     if view.alive:
-        print(f"A session runs it now. Watch it: llem study log {folder} --follow", file=sys.stderr)
+        tell(f"A session runs it now. Watch it: llem study log {folder} --follow")
     else:
         reason: SessionEnd = "finished" if view.fold.finished else "interrupted"
         for told in (invalid_text(view.fold), budget_text(view.fold)):
             if told is not None:
-                print(told, file=sys.stderr)
-        print(next_step(reason, view.fold, folder), file=sys.stderr)
+                tell(told)
+        tell(next_step(reason, view.fold, folder))
 
 
 def _show(manifest: StudyManifest, result: StudyResult, fold: ManifestFold) -> None:
@@ -66,9 +65,8 @@ def _show(manifest: StudyManifest, result: StudyResult, fold: ManifestFold) -> N
         for name in ("completed", "running", "pending", "failed", "interrupted", "skipped")
         if (count := getattr(manifest, name))
     )
-    console.print(
-        Text(f"{manifest.study_name}: {manifest.status}. {counted(manifest.total_experiments, 'trial')}: {counts}.")
-    )
+    name = printable(manifest.study_name)
+    console.print(Text(f"{name}: {manifest.status}. {counted(manifest.total_experiments, 'trial')}: {counts}."))
     left_out = _left_out(fold)
     if left_out:
         kinds = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in left_out.items())
@@ -76,7 +74,7 @@ def _show(manifest: StudyManifest, result: StudyResult, fold: ManifestFold) -> N
     print_results(console, result)
     failed = [entry for entry in manifest.experiments if entry.status == "failed"]
     for entry in failed[:SHOWN_FAILURES]:
-        console.print(Text(f"{entry.trial} {entry.error_type}: {printable(entry.error_message or '', 200)}"))
+        console.print(Text(printable(f"{entry.trial} {entry.error_type}: {entry.error_message or ''}", 250)))
     if len(failed) > SHOWN_FAILURES:
         console.print(Text(f"… and {len(failed) - SHOWN_FAILURES} more failed trials"))
 
@@ -96,10 +94,9 @@ def _mend_exports(folder: StudyFolder, fold: ManifestFold) -> None:
     """
     for file in (folder.manifest, folder.results_file):
         if _speaks_against(folder, file, fold):
-            print(
+            tell(
                 f"warning: {file.name} remembers what the journal does not have. See what is lost: "
-                f"llem study log {shlex.quote(str(folder.root))} --verify",
-                file=sys.stderr,
+                f"llem study log {shlex.quote(str(folder.root))} --verify"
             )
             return
     try:

@@ -1,12 +1,36 @@
 """Text and quantities in words, for every command; loads no model of what it is told of."""
 
+import json
+
 _SCALES = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
 def printable(text: str, limit: int = 500) -> str:
-    """Return ``text`` without control characters, so that nothing from a worker can act on a terminal."""
-    clean = "".join(char if char.isprintable() else " " for char in text)
+    """Return ``text`` on one line that no terminal acts on, cut to ``limit`` characters."""
+    clean = text[: limit + 1]
+    if not clean.isprintable():
+        clean = plain(clean.replace("\n", " ").replace("\t", " "))
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def plain(text: str) -> str:
+    """Return ``text`` with all but line ends and what can be seen escaped: ``\\x1b``, ``\\u202e``.
+
+    What comes from a worker, a model, a file's name or somebody else's journal can then neither colour nor clear a
+    terminal, nor turn the direction of what is read, nor type into it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def json_text(tree: object) -> str:
+    """Return ``tree`` as one line of JSON, in ASCII that no terminal acts on."""
+    return json.dumps(tree).replace("\x7f", "\\u007f")  # the one control character that JSON lets stand
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def quantity_text(value: float, unit: str) -> str:

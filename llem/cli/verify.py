@@ -1,17 +1,16 @@
 """``llem study verify``."""
 
-import json
 import sys
 import time
 from pathlib import Path
 
-from llem.cli.text import counted, printable
+from llem.cli.screen import redraw, say, tell
+from llem.cli.text import counted, json_text, printable
 from llem.study.folder import StudyFolder
 from llem.study.verify import Verification, verify
 
 PATIENCE_S = 1.0
 MOST_OF_A_LINE = 1_000
-CLEAR_LINE = "\r\x1b[K"
 
 
 def show_verification(folder: Path, *, as_json: bool) -> int:
@@ -27,26 +26,26 @@ def show_verification(folder: Path, *, as_json: bool) -> int:
     finally:
         progress.close()
     if as_json:
-        print(json.dumps(found.model_dump(mode="json")))
+        say(json_text(found.model_dump(mode="json")))
     else:
         _show(found)
     if found.findings:
-        print("What is not named above is as it was recorded and as it was computed.", file=sys.stderr)
+        tell("What is not named above is as it was recorded and as it was computed.")
     return 3 if found.findings else 0
 
 
 def _show(found: Verification) -> None:
     for finding in found.findings:
-        print(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
+        say(printable(f"{finding.where}: {finding.found}", MOST_OF_A_LINE))
     for arithmetic, results in found.other_arithmetic.items():
         were = "was" if results == 1 else "were"
-        print(
+        say(
             f"{counted(results, 'result')} {were} made by arithmetic {arithmetic}; "
             f"this llem recomputes {found.arithmetic}: not recomputed"
         )
     verdict = "nothing found wrong" if not found.findings else f"{len(found.findings)} FOUND WRONG"
     baselines = f"{counted(found.baselines, 'baseline')} and " if found.baselines else ""
-    print(
+    say(
         f"{found.events:,} events chained, {baselines}{found.recomputed:,} of "
         f"{counted(found.completed + found.kept, 'result')} recomputed, "
         f"{found.figures:,} figures compared, {found.anchors:,} anchors agree: {verdict}"
@@ -63,11 +62,11 @@ class _Progress:
     def show(self, number: int, of: int) -> None:
         """Say which result is being recomputed, about once a second."""
         if time.monotonic() >= self._next_s and sys.stderr is not None and sys.stderr.isatty():
-            print(f"{CLEAR_LINE}result {number:,} of {of:,}", end="", file=sys.stderr, flush=True)
+            redraw(f"result {number:,} of {of:,}")
             self._shown = True
             self._next_s = time.monotonic() + PATIENCE_S
 
     def close(self) -> None:
         """Leave the line as it was."""
         if self._shown:
-            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+            redraw()

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from llem.cli import verify as command
+from llem.cli.screen import CLEAR_LINE
 
 
 class Terminal(io.StringIO):
@@ -23,7 +24,7 @@ def shown_on(stream: io.StringIO, patience_s: float, monkeypatch: pytest.MonkeyP
 
 
 def test_a_long_verification_tells_on_a_terminal_how_far_it_is_and_cleans_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    clear = command.CLEAR_LINE
+    clear = CLEAR_LINE
     assert shown_on(Terminal(), 0, monkeypatch) == f"{clear}result 1 of 3,000{clear}result 2 of 3,000{clear}"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -23,6 +24,9 @@ class Ending(NamedTuple):
 
 
 COMPLETED = Ending(None)
+ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e"
+OWN = re.compile(r"\x1b\[[0-9;]*m|\x1b\[1A|\x1b\[2K|\r")
+"""What llem itself writes to a terminal: styles, and the redrawing of its own lines."""
 
 QUICK = {
     "segfault": Ending("WorkerKilled", "measure", signal="SIGSEGV", said="SIGSEGV"),
@@ -203,18 +207,19 @@ def test_no_energy_is_null_with_its_reason_where_no_sensor_was_asked_for(faulty:
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["to a file", "to a terminal"])
 def test_no_escape_sequence_of_a_worker_reaches_the_screen(lab: Any, *, terminal: bool) -> None:
-    study_file = lab.write(["escapes_in_error", "escapes_in_error_type", "escapes_in_log", "escapes_on_pipe"])
+    behaviours = ["escapes_in_error", "escapes_in_error_type", "escapes_in_log", "escapes_on_pipe"]
+    study_file = lab.write(behaviours, model={"note": ESCAPES}, sweep={"model.title": [ESCAPES]})
     if terminal:
         shown, folder = on_a_terminal(lab, study_file)
     else:
         session, study = lab.run(study_file, code=1)
         shown, folder = session.out + session.err, study.root
-        assert "\x1b" not in shown
-    for command in (["log"], ["status"]):
+    for command in (["log"], ["log", "--follow"], ["log", "--json"], ["log", "--verify"], ["status"], ["verify"]):
         shown += (words := lab.llem("study", *command, folder)).out + words.err
-    assert "]0;pwned\x07" not in shown
-    assert "\x1b[2J\x1b[31m" not in shown
+    shown += (words := lab.llem("study", "plan", study_file)).out + words.err
     assert "4 of 4 trials have no result" in shown
+    assert "pwned" in shown
+    assert set(filter(lambda char: not char.isprintable(), OWN.sub("", shown) if terminal else shown)) <= {"\n"}
 
 
 def on_a_terminal(lab: Any, study_file: Path) -> tuple[str, Path]:

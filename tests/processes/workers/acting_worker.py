@@ -24,7 +24,7 @@ from llem.lifeline import die_with_parent
 
 FOR_EVER_S = 3600
 PHASES = ("load", "prepare", "warmup", "measure", "latency", "teardown")
-ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x1b[31m"
+ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x1b[31m\x1b]52;c;cm0=\x07\x9b31m\u202e\x7f\u2066\x1b]8;;http://a\x1b\\"
 CUDA_OUT_OF_MEMORY = (
     "CUDA out of memory. Tried to allocate 64.00 GiB. "
     "GPU 0 has a total capacity of 79.18 GiB of which 43.26 GiB is free."
