@@ -15,6 +15,7 @@ from llem.cli.words import headline_text
 from llem.domain.identity import summary_text
 from llem.domain.manifest import TrialStatus
 from llem.domain.messages import ProgressMessage
+from llem.domain.redaction import redacted
 from llem.domain.result import Headline
 from llem.domain.row import Row
 from llem.domain.spec import CoolDown
@@ -96,7 +97,7 @@ class StudyObserver:
 
     def warn(self, text: str) -> None:
         """Show a warning."""
-        self._show(lambda display: display.say(f"warning: {printable(text)}"))
+        self._show(lambda display: display.say(f"warning: {printable(redacted(text))}"))
 
     def tick(self) -> None:
         """Export what is due and move the clock on the screen."""

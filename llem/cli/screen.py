@@ -5,6 +5,7 @@ import sys
 from types import TracebackType
 
 from llem.cli.text import plain
+from llem.domain.redaction import redacted
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -15,8 +16,8 @@ def say(text: str = "", *, end: str = "\n", flush: bool = False) -> None:
 
 
 def tell(text: str, *, end: str = "\n", flush: bool = False) -> None:
-    """Write words for people to stderr."""
-    print(plain(text), end=end, file=sys.stderr, flush=flush)
+    """Write words for people to stderr: warnings and errors may quote others, so secrets are left out."""
+    print(plain(redacted(text)), end=end, file=sys.stderr, flush=flush)
 
 
 def redraw(text: str = "") -> None:

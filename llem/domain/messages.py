@@ -12,9 +12,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 from llem.domain.events.trial import Phase
 from llem.domain.measured import MOST_SEGMENTS, Measured
 from llem.domain.model import Value
+from llem.domain.redaction import redacted
 from llem.domain.spec import ExperimentConfig
 
 MAX_MESSAGE_BYTES = 1_000_000
+LOOKED_AT = 4_000
+"""Bytes that are searched for secrets before their start is shown: half a token has no shape."""
 
 
 class Stagger(Value):
@@ -152,6 +155,6 @@ def parse_message(line: bytes) -> Message:
 
 
 def shown(raw: bytes, limit: int = 80) -> str:
-    """Return the start of ``raw`` as printable text: no control characters reach a screen or the journal."""
-    text = json.dumps(raw[:limit].decode("utf-8", "replace"))
-    return text + ("…" if len(raw) > limit else "")
+    """Return the start of ``raw`` as printable text: no control characters and no secrets reach screen or journal."""
+    text = redacted(raw[:LOOKED_AT].decode("utf-8", "replace"))
+    return json.dumps(text[:limit]) + ("…" if len(text) > limit else "")

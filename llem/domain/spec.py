@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from llem.domain.model import Value
 from llem.domain.names import DEFAULT_ENGINE, OrderKind, ProfileName
+from llem.domain.redaction import is_named_like_a_secret, without_tokens
 
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -21,7 +22,6 @@ SecondsOrZero = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Switch = Annotated[bool, Field(strict=True)]
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?(_|$)", re.IGNORECASE)
 
 
 def _require_variables(variables: dict[str, str]) -> dict[str, str]:
@@ -30,7 +30,7 @@ def _require_variables(variables: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name!r} is no name of a variable: letters, digits and underscores")
         if name.upper().startswith("LLEM_"):
             raise ValueError(f"{name!r} is llem's own")
-        if SECRET.search(name):
+        if is_named_like_a_secret(name) or without_tokens(value) != value:
             raise ValueError(
                 f"{name!r} looks like a secret, and the values here are recorded in the journal and in every result: "
                 "set it in the environment of llem itself, which workers inherit"

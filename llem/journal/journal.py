@@ -10,6 +10,7 @@ from typing import Self
 
 from llem.domain.errors import JournalError
 from llem.domain.events import Event
+from llem.domain.redaction import redacted
 from llem.domain.row import COLUMNS, GENESIS, Row, chain_hash, row_of
 from llem.journal import schema
 from llem.journal.mounts import JournalMode, mount_of
@@ -19,6 +20,12 @@ WAL_PAGES = 128
 SYNCHRONOUS: dict[JournalMode, str] = {"wal": "FULL", "delete": "EXTRA"}
 # Without a write-ahead log the writer waits for whoever reads.
 PATIENCE_S: dict[JournalMode, float] = {"wal": 10, "delete": 60}
+WORDS = {
+    "experiment_failed": ("error_message", "traceback"),
+    "experiment_interrupted": ("reason",),
+    "session_ended": ("detail",),
+}
+"""What others say in an event, by its kind: they may quote a token, which has no place in a record for ever."""
 INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -210,7 +217,12 @@ class _Transaction:
 
 def _json_text(event: Event) -> str:
     """Return an event's data as it is stored; keys keep their order, which people read."""
-    return _ENCODER.encode(event.data())
+    data = event.data()
+    for name in WORDS.get(event.kind, ()):
+        words = data[name]
+        if isinstance(words, str):
+            data[name] = redacted(words)
+    return _ENCODER.encode(data)
 
 
 def _cannot_write(path: Path, error: Exception) -> JournalError:

@@ -28,6 +28,7 @@ from llem.study.bench import Bench, Trial
 from llem.study.evaluation import evaluated
 from llem.study.integrity import sha256_of
 from llem.study.launcher import Attempt, Exit, Fault, Start
+from llem.study.logs import redact_log
 from llem.study.signals import SessionInterrupted
 from llem.study.soak import SoakWatcher
 from llem.study.supervise import STUDY_DEADLINE, Supervisor, ended_silently
@@ -114,11 +115,13 @@ class TrialAttempt:
                 outcome = self._complete(outcome)
         except BaseException:
             worker.end(patience_s=0, grace_s=STOP_GRACE_S, signals=self._bench.signals)
+            redact_log(self._log)
             raise
         if self._settled:
             worker.end(patience_s=EXIT_PATIENCE_S, grace_s=STOP_GRACE_S, signals=self._bench.signals)
         else:
             self._give_up(worker, outcome)
+        redact_log(self._log)
 
     def _spec(self) -> WorkerSpec:
         method = self._trial.config.measurement

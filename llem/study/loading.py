@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from llem.domain.loading import Load
 from llem.domain.messages import shown
 from llem.lifeline import tied_to_us
+from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
 
 LOAD_COMMAND = (sys.executable, "-P", "-m", "llem.worker.load")
@@ -45,7 +46,7 @@ def put_under_load(
         SessionInterrupted: An ending signal came; the generator has been killed.
     """
     try:
-        with log.open("ab") as output:
+        with open_log(log) as output:
             process = subprocess.Popen(
                 [*command, str(os.getpid()), str(seconds)],
                 stdin=subprocess.DEVNULL,

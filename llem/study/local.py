@@ -14,6 +14,7 @@ from llem.study.cold import COLD_COMMAND, ColdProcess, Streams
 from llem.study.knocking import Knocker
 from llem.study.leftovers import MARKER, kill_marked
 from llem.study.local_attempt import LocalAttempt, LocalProcess
+from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
 from llem.study.zygote import ZygoteError
 from llem.study.zygotes import ZYGOTE_COMMAND, Zygotes
@@ -116,7 +117,7 @@ class LocalStart:
         kills = KillWatch(self.group)
         try:
             _widen(reader)
-            with tempfile.TemporaryFile() as specification, self.log.open("wb") as output:
+            with tempfile.TemporaryFile() as specification, open_log(self.log, anew=True) as output:
                 # A file, not a pipe: a worker that never reads its specification cannot block us.
                 specification.write(self.spec.model_dump_json().encode())
                 specification.seek(0)

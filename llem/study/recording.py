@@ -30,6 +30,7 @@ from llem.domain.recording import (
 )
 from llem.domain.sensing import DeviceUse, SensorReport, Temperature
 from llem.lifeline import tied_to_us
+from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
 
 OPEN_TIMEOUT_S = 60.0
@@ -64,7 +65,7 @@ class RecorderClient:
         self._signals = signals
         self._partial = b""
         try:
-            with log.open("ab") as output:
+            with open_log(log) as output:
                 self._process = subprocess.Popen(
                     [*command, str(os.getpid()), *sensors],
                     stdin=subprocess.PIPE,

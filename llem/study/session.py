@@ -39,6 +39,7 @@ from llem.study.gaps import GapKeeper, GapWatcher
 from llem.study.grounds import GroundsFold
 from llem.study.host import host_facts
 from llem.study.integrity import spoiled_results
+from llem.study.logs import redact_session_logs
 from llem.study.options import SessionOptions
 from llem.study.planned import Planned
 from llem.study.recorders import Recorders
@@ -160,6 +161,7 @@ class Session:
             finally:
                 recorders.close()
                 self._launcher.close()
+                redact_session_logs(self._folder.logs)
                 self._observer.close(self._fold)
         return ending
 

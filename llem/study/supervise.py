@@ -10,6 +10,7 @@ from llem.domain.deadlines import PHASES, Deadlines
 from llem.domain.events import Phase
 from llem.domain.measured import Interval, Measured
 from llem.domain.messages import ErrorMessage, Message, PhaseMessage, ProgressMessage, ResultMessage
+from llem.domain.redaction import redacted
 from llem.study.launcher import Attempt, Exit, Fault
 from llem.study.signals import EndingSignals
 
@@ -195,4 +196,4 @@ def last_words(log: Path, limit: int = 200) -> str:
     words = [line for line in lines if line.strip()]
     fatal = next((line for line in words if line.startswith("Fatal Python error")), None)
     last = fatal or (words[-1] if words else "")
-    return "".join(char for char in last if char.isprintable())[:limit]
+    return redacted("".join(char for char in last if char.isprintable()))[:limit]

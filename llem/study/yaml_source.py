@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from llem.domain.errors import Problem, StudyFileError
+from llem.domain.redaction import without_tokens
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
@@ -73,6 +74,7 @@ def read_yaml(path: Path) -> YamlSource:
     walker = _Walker()
     try:
         raw = _read(path)
+        _require_no_token(raw)
         tree = _parse(raw, walker, what="a study, such as examples/quickstart.yaml")
         if not isinstance(tree, dict):
             kind = "sequence" if isinstance(tree, list) else "scalar"
@@ -111,6 +113,21 @@ def _read(path: Path) -> bytes:
         found = f"{size:,}" if size > MAX_BYTES else f"more than {MAX_BYTES:,}"
         raise _RefusedError(f"has {found} bytes; a study file may have {MAX_BYTES:,}")
     return raw
+
+
+def _require_no_token(raw: bytes) -> None:
+    """Refuse a file that holds a token, in a comment too: it is kept as it stands, and what it says is recorded."""
+    text = raw.decode("utf-8", "replace")
+    clean = without_tokens(text)
+    if clean != text:
+        begins = next((at for at, (one, other) in enumerate(zip(clean, text, strict=False)) if one != other), 0)
+        line, column = text.count("\n", 0, begins) + 1, begins - text.rfind("\n", 0, begins)
+        raise _RefusedError(
+            "holds what looks like a token or a password, and a study's file is kept with its results: set it in the "
+            "environment of llem itself, such as HF_TOKEN, which workers inherit",
+            line,
+            column,
+        )
 
 
 def _parse(raw: bytes, walker: "_Walker", *, what: str) -> Any:

@@ -26,6 +26,7 @@ from llem.domain.messages import WorkerSpec, shown
 from llem.lifeline import tied_to_us
 from llem.study.cold import Streams
 from llem.study.leftovers import MARKER, kill_marked
+from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
 
 IMPORT_TIMEOUT_S = 180.0
@@ -68,7 +69,7 @@ class Zygote:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.alive = True
         try:
-            with theirs, log.open("ab") as output:
+            with theirs, open_log(log) as output:
                 self._process = subprocess.Popen(
                     [*command, str(os.getpid()), str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from typing import NoReturn
 from pydantic import BaseModel
 
 from llem.domain.messages import ErrorMessage, ResultMessage, WorkerSpec
+from llem.domain.redaction import redacted
 from llem.engines import ENGINES
 from llem.engines.base import Engine, EngineError
 from llem.worker.hearing import HearingPipe
@@ -51,7 +52,7 @@ def _attempt(descriptor: int, hearing: int) -> int:
         send(ResultMessage(measured=measure(engine, spec, send, hear)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told what it was
         send(told(error))
-        traceback.print_exc()
+        sys.stderr.write(redacted(_trace(error)))
         return 1
     return 0
 
@@ -66,13 +67,17 @@ def _engine(spec: WorkerSpec) -> Engine:
 
 def told(error: Exception) -> ErrorMessage:
     """Return the message for an exception: its own words where it has them, else its class and trace."""
+    text = redacted(str(error) or type(error).__name__)
     if isinstance(error, EngineError):
-        return ErrorMessage(error_type=error.error_type, error_message=str(error)[:20_000])
-    text = str(error) or type(error).__name__
+        return ErrorMessage(error_type=error.error_type, error_message=text[:20_000])
     if _is_out_of_memory(error, text):
         return ErrorMessage(error_type="OutOfMemory", error_message=text[:10_000])
-    trace = "".join(traceback.format_exception(error))
-    return ErrorMessage(error_type=type(error).__name__, error_message=text[:20_000], traceback=trace[-100_000:])
+    trace = redacted(_trace(error))[-100_000:]
+    return ErrorMessage(error_type=type(error).__name__, error_message=text[:20_000], traceback=trace)
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _is_out_of_memory(error: Exception, text: str) -> bool:

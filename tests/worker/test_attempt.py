@@ -4,6 +4,7 @@ import os
 import pytest
 
 from llem.domain.messages import ErrorMessage
+from llem.engines.base import EngineError
 from llem.worker.attempt import told
 
 
@@ -36,3 +37,22 @@ def test_other_errors_keep_their_class_and_trace(error):
     message = told(error)
     assert message.error_type == type(error).__name__
     assert message.traceback is not None
+
+
+SECRET = "correct-horse-battery"
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type"),
+    [
+        (RuntimeError(f"401 with {SECRET}"), "RuntimeError"),
+        (MemoryError(f"401 with {SECRET}"), "OutOfMemory"),
+        (EngineError("ModelNotLoaded", f"401 with {SECRET}", remedy="Log in."), "ModelNotLoaded"),
+    ],
+)
+def test_a_secret_that_an_error_quotes_does_not_leave_the_worker(error, error_type, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    message = told(error)
+    assert message.error_type == error_type
+    assert message.error_message.startswith("401 with [redacted]")
+    assert SECRET not in message.model_dump_json()

@@ -555,6 +555,22 @@ def escapes_on_pipe(worker: Worker) -> None:
     worker.write(ESCAPES.encode() + b"\n")
 
 
+def secret_in_error(worker: Worker) -> None:
+    told = f"401 for url: https://hub/x?a=1 with {os.environ['HUB_TOKEN']} and {os.environ['OTHER_PASSWORD']!r}"
+    print(f"asked with {dict(os.environ)}", file=sys.stderr, flush=True)
+    worker.phases("load")
+    worker.send(type="error", error_type="HTTPError", error_message=told, traceback=f"Traceback …\n{told}")
+
+
+def secret_in_log(worker: Worker) -> None:
+    print(f"{'.' * 190} {os.environ['HUB_TOKEN']}", flush=True)
+    os._exit(4)
+
+
+def secret_on_pipe(worker: Worker) -> None:
+    worker.write(f"{'.' * 60} {os.environ['HUB_TOKEN']}\n".encode())
+
+
 def out_of_memory(worker: Worker) -> None:
     worker.phases("load")
     worker.send(type="error", error_type="OutOfMemory", error_message="CUDA out of memory. Lower batch_size.")
