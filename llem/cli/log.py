@@ -14,7 +14,7 @@ from llem.cli.text import json_text, printable
 from llem.domain.errors import InputError, JournalError
 from llem.domain.row import Row
 from llem.journal.reader import JournalReader, open_reader
-from llem.study.folder import StudyFolder
+from llem.study.folder import StudyFolder, study_in
 
 if TYPE_CHECKING:
     from llem.study.audit import Audit  # loaded only to audit
@@ -33,7 +33,7 @@ def show_log(root: Path, *, follow: bool, trial: str | None, kind: str | None, a
         InputError: The folder is no study, or no event of it can be of that trial or kind.
         JournalError: The journal cannot be read.
     """
-    folder = StudyFolder(root)
+    folder = study_in(root)
     _require_known(folder, trial, kind)  # before anything is printed
     if not as_json:
         say(HEADER, flush=True)
@@ -127,7 +127,7 @@ def show_audit(root: Path, *, as_json: bool) -> int:
 
     from llem.study.audit import audit
 
-    result = audit(StudyFolder(root))
+    result = audit(study_in(root))
     if as_json:
         say(json_text(result.model_dump(mode="json")))
     else:

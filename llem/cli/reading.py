@@ -9,7 +9,7 @@ from llem.journal.lock import is_locked
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
 from llem.study.chain import checked
-from llem.study.folder import StudyFolder
+from llem.study.folder import study_in
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_fold(root: Path) -> StudyView:
         InputError: The folder is no study.
         JournalError: The journal cannot be read, or is damaged.
     """
-    folder = StudyFolder(root)
+    folder = study_in(root)
     alive = is_locked(folder.lock)  # first: a session that ends meanwhile has written its end
     with open_reader(folder.journal) as reader:
         fold = ManifestFold().apply_all(checked(reader.rows()))

@@ -8,7 +8,7 @@ from llem.cli.text import counted, json_text, printable
 from llem.exports.manifest import export_manifest
 from llem.exports.results import export_results
 from llem.projections.manifest import ManifestFold
-from llem.study.folder import StudyFolder
+from llem.study.folder import StudyFolder, study_in
 from llem.study.recover import Recovery, recover
 
 MOST_OF_A_LINE = 1_000
@@ -24,7 +24,7 @@ def show_recovery(root: Path, *, dry_run: bool, as_json: bool) -> None:
         JournalError: Nothing can be recovered.
         StudyError: Files cannot be written or moved.
     """
-    folder, quoted = StudyFolder(root), shlex.quote(str(root))
+    folder, quoted = study_in(root), shlex.quote(str(root))
     found, fold = recover(folder, dry_run=dry_run)
     if found.outcome == "recovered":
         _export(folder, fold)

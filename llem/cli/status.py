@@ -21,7 +21,7 @@ from llem.journal.reader import no_plan, open_reader
 from llem.projections.manifest import ManifestFold
 from llem.projections.results import study_result
 from llem.study.anchors import anchor_in
-from llem.study.folder import StudyFolder
+from llem.study.folder import StudyFolder, study_in
 
 SHOWN_FAILURES = 10
 
@@ -38,7 +38,7 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     if manifest is None or result is None:
         raise no_plan(folder)
     if not view.alive:
-        _mend_exports(StudyFolder(folder), view.fold)
+        _mend_exports(study_in(folder), view.fold)
     if as_json:
         more = {
             "session_alive": view.alive,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llem.cli.screen import redraw, say, tell
 from llem.cli.text import counted, json_text, printable
-from llem.study.folder import StudyFolder
+from llem.study.folder import study_in
 from llem.study.verify import Verification, verify
 
 PATIENCE_S = 1.0
@@ -22,7 +22,7 @@ def show_verification(folder: Path, *, as_json: bool) -> int:
     """
     progress = _Progress()
     try:
-        found = verify(StudyFolder(folder), progress.show)
+        found = verify(study_in(folder), progress.show)
     finally:
         progress.close()
     if as_json:

@@ -22,7 +22,7 @@ def write_parts_durably(path: Path, parts: Iterable[bytes]) -> None:
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=_not_through_a_link) as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
@@ -31,6 +31,11 @@ def write_parts_durably(path: Path, parts: Iterable[bytes]) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    """Open a file that lies here: a link that somebody put in its place may lead anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def sync_folder(folder: Path) -> None:

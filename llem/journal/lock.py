@@ -39,7 +39,7 @@ class StudyLock:
 
     def __init__(self, path: Path, holder: LockHolder) -> None:
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise StudyError(
                 f"The study's lock {path} cannot be opened: {error.strerror}.",
@@ -90,7 +90,7 @@ def acquired(fd: int) -> bool:
 def is_locked(path: Path) -> bool:
     """Return whether a session holds the lock now. A folder that cannot be asked counts as free."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

@@ -41,7 +41,7 @@ class SampleWriter:
         self._part = path.with_name(path.name + PART)
         self._numbers = {channel.id: number for number, channel in enumerate(channels)}
         self._tables: dict[tuple[str, ...], Table] = {}
-        self._raw = self._part.open("wb")
+        self._raw = open(self._part, "wb", opener=_not_through_a_link)  # noqa: SIM115 - closed by finish
         # No time and no name inside, so that equal readings make equal files.
         self._gzip = gzip.GzipFile(filename="", fileobj=self._raw, mode="wb", compresslevel=6, mtime=0)
         self.edges = 0
@@ -114,6 +114,10 @@ class Samples:
     failed_ns: dict[str, list[int]] = field(default_factory=dict)
 
 
+def _not_through_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def read_samples(path: Path) -> Samples:
     """Return the raw edges in ``path``, which this version or an earlier one wrote.
 
@@ -121,8 +125,8 @@ def read_samples(path: Path) -> Samples:
         SensorError: The file is missing or is not what ``SampleWriter`` wrote.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise OSError("it is no regular file")  # a pipe would be read for ever
+        if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+            raise OSError("it is no regular file")  # a link may lead anywhere, a pipe would be read for ever
         with gzip.open(path, "rt", encoding="utf-8") as text:
             lines = (json.loads(line, parse_constant=_refuse) for line in text)
             head = next(lines)

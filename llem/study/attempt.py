@@ -57,7 +57,7 @@ class TrialAttempt:
         self._number = state.attempts + 1
         self._deadline = deadline
         stem = f"{state.trial}_a{self._number}"
-        self._log = bench.folder.logs / f"{stem}.log"
+        self._log = bench.folder.log_of(stem)
         self._samples = bench.folder.samples_of(stem)
         self._recording = False
         self._unrecorded: str | None = None
@@ -194,7 +194,7 @@ class TrialAttempt:
         name = self._state.result_name(self._number)
         data = result.model_dump_json(indent=2).encode() + b"\n"
         try:
-            write_durably(self._bench.folder.results / name, data)
+            write_durably(self._bench.folder.result(name), data)
         except OSError as error:
             raise EnvironmentNotFitError(
                 f"The result {name} cannot be written: {error.strerror}.",

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from llem.domain.errors import StudyError
+from llem.domain.errors import JournalError, StudyError
 from llem.domain.names import SAMPLES_ENDING
 from llem.journal.durable import sync_folder, write_durably
 
 PARTS = ("results", "samples", "logs")
+OWN = (
+    *("journal.db", "journal.db-wal", "journal.db-shm", "journal.db-journal", "journal.db.recovered", "journal.lock"),
+    *("manifest.json", "results.json", "damaged", *PARTS),
+    *(f"{part}/{aside}" for part in PARTS for aside in ("orphans", "rejected")),
+)
+"""What llem reads, writes or moves in a study's folder under a name that anybody can foresee."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,17 @@ class StudyFolder:
         """Return the folder of raw edges."""
         return self.root / "samples"
 
+    def result(self, name: str) -> Path:
+        """Return the result file of this name; see ``inside``."""
+        return inside(self.results, name)
+
     def samples_of(self, stem: str) -> Path:
-        """Return the file of raw edges that is called ``stem``, without its ending."""
-        return self.samples / f"{stem}{SAMPLES_ENDING}"
+        """Return the file of raw edges that is called ``stem``, without its ending; see ``inside``."""
+        return inside(self.samples, f"{stem}{SAMPLES_ENDING}")
+
+    def log_of(self, stem: str) -> Path:
+        """Return the log that is called ``stem``, without its ending; see ``inside``."""
+        return inside(self.logs, f"{stem}.log")
 
     @property
     def logs(self) -> Path:
@@ -76,6 +90,35 @@ class StudyFolder:
 def study_dir(output_dir: Path, name: str, started_at: datetime) -> Path:
     """Return where a study's folder will be: ``{name}_{YYYY-MM-DDTHH-MM-SS}`` below ``output_dir``."""
     return output_dir / f"{name}_{started_at:%Y-%m-%dT%H-%M-%S}"
+
+
+def study_in(root: Path) -> StudyFolder:
+    """Return the places in the folder of a study that exists, perhaps somebody else's.
+
+    Raises:
+        StudyError: One of them is a link: what is read, written or moved there would be elsewhere.
+    """
+    for name in OWN:
+        if (root / name).is_symlink():
+            raise StudyError(
+                f"{root / name} is a link, and llem follows none within a study's folder.",
+                remedy="Put there what it leads to, or mount that there.",
+            )
+    return StudyFolder(root)
+
+
+def inside(place: Path, name: str) -> Path:
+    """Return the file called ``name`` in the folder ``place``.
+
+    Raises:
+        JournalError: The name leads elsewhere: nobody's journal makes llem read or write outside of its folder.
+    """
+    if not name or name[0] == "." or "/" in name or "\0" in name:
+        raise JournalError(
+            f"The journal names a file {name!r} in {place.name}/, which no file there can be called.",
+            remedy="It was damaged, or made to lead out of the folder: `llem study log FOLDER --verify` says where.",
+        )
+    return place / name
 
 
 def create_study_dir(output_dir: Path, name: str, started_at: datetime) -> StudyFolder:

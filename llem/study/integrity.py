@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llem.projections.manifest import ManifestFold
 from llem.projections.trials import KeptResult, TrialState
-from llem.study.folder import StudyFolder
+from llem.study.folder import StudyFolder, inside
 
 ORPHANS = "orphans"
 """Results whole but named by no event: what a session wrote just before it died."""
@@ -21,11 +21,15 @@ def sha256_of(data: bytes) -> str:
 
 
 def require_regular(path: Path) -> None:
-    """Refuse a pipe or a device: in a folder that came from somebody else, it would be read for ever.
+    """Refuse a link, which may lead anywhere, and a pipe or a device, which would be read for ever.
+
+    In a folder that came from somebody else there may be any.
 
     Raises:
         OSError: It is one.
     """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link")
     if path.exists() and not (path.is_file() or path.is_dir()):  # to read a folder fails by itself
         raise OSError(errno.EINVAL, "it is no regular file")
 
@@ -70,7 +74,7 @@ def _problems(named: Iterable[tuple[Path, str | None, str | None]]) -> list[tupl
     problems = []
     for place, name, sha256 in named:
         if name is not None and sha256 is not None:
-            problem = file_problem(place / name, sha256)
+            problem = file_problem(inside(place, name), sha256)
             if problem is not None:
                 problems.append((f"{place.name}/{name}", problem))
     return problems
@@ -86,13 +90,13 @@ def drop_torn_files(folder: StudyFolder) -> None:
 def orphans(folder: StudyFolder, fold: ManifestFold) -> list[Path]:
     """Return the files in ``results/`` and ``samples/`` that nothing in the journal names any more."""
     kept = [result for state in fold.trials.values() for result in state.superseded]
-    named = {folder.samples / name for name in fold.samples}
+    named = {inside(folder.samples, name) for name in fold.samples}
     done = [state for state in fold.trials.values() if state.status == "completed"]
     results: list[TrialState | KeptResult] = [*done, *kept]
     for result in results:
-        named.add(folder.results / str(result.result_file))
+        named.add(folder.result(str(result.result_file)))
         if result.samples_file:
-            named.add(folder.samples / result.samples_file)
+            named.add(inside(folder.samples, result.samples_file))
     return [path for path in _files(folder) if path not in named]
 
 

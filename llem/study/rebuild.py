@@ -9,6 +9,7 @@
 4. The old journal's logs are deleted, and the new journal takes the name ``journal.db``.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -144,6 +145,8 @@ def settle(folder: StudyFolder) -> tuple[JournalRecovered, ManifestFold]:
     for path in misfits(folder, fold, hashes):
         target = place / path.relative_to(folder.root)
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.resolve().is_relative_to(folder.root.resolve()):
+            raise OSError(errno.ELOOP, "a link leads out of the study's folder", str(target.parent))
         path.replace(target)
         sync_folder(target.parent)
     for ending in BESIDE:

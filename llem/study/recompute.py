@@ -97,7 +97,7 @@ def recompute(folder: StudyFolder, recorded: RecordedResult) -> Recomputation:
     event = recorded.event
     where = f"{folder.results.name}/{event.result_file}"
     try:
-        path = folder.results / event.result_file
+        path = folder.result(event.result_file)
         require_regular(path)
         result = ExperimentResult.model_validate_json(path.read_bytes(), strict=True)
     except (OSError, ValueError) as error:

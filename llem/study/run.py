@@ -20,7 +20,7 @@ from llem.study.chain import checked
 from llem.study.device_locks import may_use_gpus
 from llem.study.diagnosis import examine
 from llem.study.extend import Extension, Revision
-from llem.study.folder import StudyFolder, create_study_dir, keep_study_files, study_dir
+from llem.study.folder import StudyFolder, create_study_dir, keep_study_files, study_dir, study_in
 from llem.study.host import require_linux, this_process
 from llem.study.integrity import spoiled_results
 from llem.study.options import USUAL, SessionOptions
@@ -94,7 +94,7 @@ def resume_study(
         JournalError: Its journal is damaged, or shorter than its anchors say.
     """
     require_linux()
-    folder = StudyFolder(root)
+    folder = study_in(root)
     if not folder.journal.is_file():
         raise InputError(
             f"{root} is no study: it holds no {folder.journal.name}.",

@@ -6,10 +6,11 @@ from pydantic import Field, JsonValue
 
 from llem.domain.model import Value
 
-TrialId = Annotated[str, Field(min_length=1, max_length=100)]
 Attempt = Annotated[int, Field(ge=1)]
-FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
+FileName = Annotated[str, Field(pattern=r"^[^/\x00.][^/\x00]*$", max_length=255)]
 """A file in the folder of its kind: a journal that came from somebody else names nothing elsewhere here."""
+TrialId = Annotated[str, Field(pattern=r"^[^/\x00.][^/\x00]*$", max_length=100)]
+"""Files are named after it."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 ROUTING = frozenset({"kind", "v", "trial", "attempt"})

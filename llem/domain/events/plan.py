@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from llem.domain.carbon import CarbonFactor
-from llem.domain.events.base import Event, Sha256
+from llem.domain.events.base import Event, FileName, Sha256
 from llem.domain.model import Value
 from llem.domain.names import OrderKind, ProfileName
 from llem.domain.spec import ExperimentConfig, Gaps, Limits
@@ -122,9 +122,9 @@ class ExperimentPlanned(Event):
     kind: Literal["experiment_planned"] = "experiment_planned"
     v: Literal[2] = 2
     index: int
-    label: str
+    label: FileName
     config: ExperimentConfig
     config_hash: Sha256
     config_summary: dict[str, JsonValue]
-    result_stem: str
+    result_stem: FileName
     origins: dict[str, str] = Field(default_factory=dict)
