@@ -1,5 +1,6 @@
 """What a process loads, seen in a process of its own."""
 
+import ast
 import gzip
 import importlib
 import json
@@ -115,3 +116,21 @@ def test_sqlite_utils_is_loaded_to_create_a_journal_alone_and_brings_nothing_hea
     assert "sqlite_utils" in created
     assert not HEAVY & created
     assert not (HEAVY | {"sqlite_utils"}) & loaded_by(create)
+
+
+def test_nothing_that_could_run_code_passes_between_processes_or_lies_in_a_file():
+    """What is unpickled can do anything; messages, journals and results are JSON, studies are safe YAML."""
+    running_code = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "multiprocessing", "code"}
+    calls = {"eval", "exec", "compile", "torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+    found = []
+    for path in Path(llem.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = set()
+            if isinstance(node, ast.Import):
+                names = {alias.name.partition(".")[0] for alias in node.names} & running_code
+            elif isinstance(node, ast.ImportFrom):
+                names = {(node.module or "").partition(".")[0]} & running_code
+            elif isinstance(node, ast.Call):
+                names = {ast.unparse(node.func)} & calls
+            found += [f"{path.name}:{node.lineno}: {name}" for name in names]
+    assert found == []

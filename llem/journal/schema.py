@@ -41,18 +41,26 @@ def migrate(path: Path, mode: JournalMode) -> None:
 
         from llem.migrations import journal_migrations
 
-    connection = sqlite3.connect(path)
+    try:
+        path.touch()  # as the umask has it: SQLite itself would let no group write
+        connection = sqlite3.connect(path)
+    except OSError as error:
+        raise _cannot_create(path, error) from error
     try:
         connection.execute(f"PRAGMA journal_mode={mode}")
         connection.execute("PRAGMA synchronous=EXTRA")
         journal_migrations.apply(Database(connection))
     except sqlite3.Error as error:
-        raise JournalError(
-            f"The journal {path} cannot be created or brought forward: {error}.",
-            remedy="Check that the folder is writable and the disk has space.",
-        ) from error
+        raise _cannot_create(path, error) from error
     finally:
         connection.close()
+
+
+def _cannot_create(path: Path, error: Exception) -> JournalError:
+    return JournalError(
+        f"The journal {path} cannot be created or brought forward: {error}.",
+        remedy="Check that the folder is writable and the disk has space.",
+    )
 
 
 @contextmanager
