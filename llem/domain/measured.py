@@ -187,6 +187,9 @@ class ModelFacts(Value):
         tokenizer: ``model`` (its own) or ``bytes`` (byte-level, for a model without one).
         revision: Commit of the hub snapshot.
         weights_sha256: Hash of a local folder's files, or of random weights' configuration and seed.
+        weights_format: The files that its weights come from: ``safetensors``, which hold nothing else, or ``pickle``;
+            None for random weights.
+        code_sha256: The model's own code that was run: each file's hash; empty where there was none.
         unknown: Why ``revision`` or ``weights_sha256`` is None.
     """
 
@@ -199,6 +202,8 @@ class ModelFacts(Value):
     tokenizer: Literal["model", "bytes"]
     revision: str | None
     weights_sha256: str | None
+    weights_format: Literal["safetensors", "pickle"] | None = None
+    code_sha256: dict[str, str] = Field(default_factory=dict)
     unknown: dict[str, str] = Field(default_factory=dict)
 
 

@@ -1,6 +1,6 @@
 """The port of an engine: load a model, prepare the prompts, run the workload."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -124,6 +124,7 @@ class EngineEntry:
             It computes nothing, starts no thread and touches no device.
         adapter: ``module:function`` that returns an Engine for (configuration, base folder).
         may_use_gpu: Whether a configuration may put anything on a GPU.
+        trusts: Yields what an experiment takes on trust, in words, for (name of the model, the engine's own section).
     """
 
     options: type[Value]
@@ -133,3 +134,4 @@ class EngineEntry:
     preload: str
     adapter: str
     may_use_gpu: Callable[[ExperimentConfig], bool]
+    trusts: Callable[[str, Mapping[str, object]], Iterator[str]]

@@ -1,7 +1,7 @@
 """The engine ``transformers``: its options, and the environment that it is loaded in."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,6 +81,20 @@ def may_use_gpu(config: ExperimentConfig) -> bool:
     return config.engine_options.get("device") != "cpu"
 
 
+def trusts(model: str, options: Mapping[str, object]) -> Iterator[str]:
+    """Yield what is taken on trust: a model's own code, and weights in a form that can hold code."""
+    if options.get("trust_remote_code"):
+        yield (
+            f"transformers.trust_remote_code: code that comes with {model} will run with all your rights; "
+            "what was run is recorded by its hashes"
+        )
+    if options.get("use_safetensors") is False:
+        yield (
+            f"transformers.use_safetensors: false: the weights of {model} are unpickled, which can run code; torch "
+            "refuses what it knows to be more than tensors"
+        )
+
+
 TRANSFORMERS = EngineEntry(
     options=TransformersOptions,
     check=check,
@@ -89,4 +103,5 @@ TRANSFORMERS = EngineEntry(
     preload="llem.engines.transformers_preload:preload",
     adapter="llem.engines.transformers_adapter:TransformersEngine",
     may_use_gpu=may_use_gpu,
+    trusts=trusts,
 )

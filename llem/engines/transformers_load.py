@@ -1,6 +1,7 @@
 """Loading a model with transformers. Imported by workers only."""
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,15 @@ def _pretrained_model(config: ExperimentConfig, options: TransformersOptions, so
         return AutoModelForCausalLM.from_pretrained(name, **keywords)
     except (OSError, ValueError) as error:
         raise _load_error(name, source, error) from error
+    except Exception as error:
+        # Named, not imported: what unpickles has no place in llem.
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise EngineError(
+            "WeightsRefused",
+            f"The pickled weights of {name} hold more than tensors, which would run code of theirs when loaded.",
+            remedy="Use weights in safetensors, from whom you trust.",
+        ) from None
 
 
 def _load_error(name: str, source: LocalModel | HubModel, error: Exception) -> EngineError:
@@ -146,6 +156,7 @@ def model_facts(model: Any, config: ExperimentConfig, base_dir: Path, *, own_tok
     tensors = [*parameters, *model.buffers()]
     devices = sorted({tensor.device for tensor in tensors}, key=str)
     source = model_source(config, base_dir)
+    safetensors = TransformersOptions.model_validate(config.engine_options).use_safetensors
     revision = getattr(model.config, "_commit_hash", None)
     weights_sha256, why_not = _weights_sha256(source, devices)
     unknown = {}
@@ -163,8 +174,23 @@ def model_facts(model: Any, config: ExperimentConfig, base_dir: Path, *, own_tok
         tokenizer="model" if own_tokenizer else "bytes",
         revision=revision,
         weights_sha256=weights_sha256,
+        weights_format=None if isinstance(source, ModelConfig) else "safetensors" if safetensors else "pickle",
+        code_sha256=_code_sha256(),
         unknown=unknown,
     )
+
+
+def _code_sha256() -> dict[str, str]:
+    """Return the hash of each file of a model's own code that this process has imported."""
+    package = "transformers_modules."
+    files = {
+        name.removeprefix(package).replace(".", "/"): Path(module.__file__)
+        for name, module in sys.modules.items()
+        if name.startswith(package) and module.__file__
+    }
+    # The packages around them are made of empty files.
+    found = {f"{name}.py": file.read_bytes() for name, file in sorted(files.items()) if file.stat().st_size}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 
 
 def _device_id(device: torch.device) -> str:

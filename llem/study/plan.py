@@ -1,7 +1,8 @@
 """From checked experiments to the plan: duplicates folded, the order settled, the events that hold it all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from llem.domain.events import ExperimentPlanned, StudyPlanned
 from llem.domain.events.plan import SkippedPoints
@@ -18,6 +19,7 @@ from llem.domain.order import n_rows, trial_order
 from llem.study.grid import Declared
 from llem.study.load import LoadedStudy
 from llem.study.resolve import sharing
+from llem.study.trust import trusted
 from llem.version import __version__
 
 
@@ -87,7 +89,7 @@ def plan_study(loaded: LoadedStudy) -> StudyPlan:
             for dimension in loaded.dimensions
         ],
         sources=[(source.file, source.raw) for source in loaded.sources],
-        warnings=[*loaded.warnings, *_order_warnings(study, len(hashes))],
+        warnings=[*loaded.warnings, *_order_warnings(study, len(hashes)), *_trusted(unique.values())],
     )
 
 
@@ -108,6 +110,12 @@ def _planned(hashes: Sequence[str], experiments: Sequence[Declared]) -> list[Exp
         )
         for index, (key, declared) in enumerate(zip(hashes, experiments, strict=True))
     ]
+
+
+def _trusted(experiments: Iterable[Declared]) -> list[str]:
+    configs = (declared.config for declared in experiments)
+    told = (trusted(config.engine, config.model, config.engine_options) for config in configs)
+    return list(dict.fromkeys(chain.from_iterable(told)))
 
 
 def _order_warnings(study: StudyPlanned, experiments: int) -> list[str]:

@@ -10,6 +10,7 @@ from llem.domain.row import Row
 from llem.domain.spec import ExperimentConfig, Measurement
 from llem.journal.journal import Journal
 from llem.projections.manifest import ManifestFold
+from llem.study.trust import trusted
 
 
 class Planned:
@@ -25,6 +26,7 @@ class Planned:
     Attributes:
         study: The plan of repetition as it stands now, extensions included.
         host: The machine of the last session; None before the first.
+        trusted: What the study takes on trust, in words.
 
     Raises:
         JournalError: It holds no valid plan.
@@ -36,6 +38,7 @@ class Planned:
         self._measurements: dict[int, Measurement] = {}
         self._forms: dict[str, Measurement] = {}
         self.host: Host | None = None
+        self.trusted: list[str] = []
         row: Row | None = None
         try:
             self.study = StudyPlanned.model_validate(fold.study)
@@ -74,7 +77,10 @@ class Planned:
             return
         data = payload(row)
         self._seqs[data["index"]] = row.seq
-        form = json.dumps(data["config"]["measurement"])
+        config = data["config"]
+        news = trusted(config["engine"], config["model"], config["engine_options"])
+        self.trusted += [text for text in news if text not in self.trusted]
+        form = json.dumps(config["measurement"])
         if form not in self._forms:
-            self._forms[form] = Measurement.model_validate(data["config"]["measurement"])
+            self._forms[form] = Measurement.model_validate(config["measurement"])
         self._measurements[data["index"]] = self._forms[form]

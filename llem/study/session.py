@@ -249,6 +249,8 @@ class Session:
                 f"the study lies on {file_system}, where a write-ahead log is not safe: the journal goes without "
                 "one, so an event takes longer and readers wait for the writer"
             )
+        for taken in self._planned.trusted if self._command == "resume" else ():
+            self._observer.warn(taken)  # a plan says it before it runs
         drift = host_drift(self._planned.host, host) if self._planned.host else []
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")

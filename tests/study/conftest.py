@@ -31,6 +31,7 @@ def awq_needs_float16(config, base_dir, machine) -> Sequence[Problem]:
 
 
 VLLM = EngineEntry(
+    trusts=lambda model, options: iter(()),
     options=VllmOptions,
     check=awq_needs_float16,
     environment=lambda config, base_dir, answers: {},
