@@ -20,6 +20,10 @@ LOOKED_AT = 4_000
 """Bytes that are searched for secrets before their start is shown: half a token has no shape."""
 
 
+Told = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
+"""A whole number from a worker: one that any column and any arithmetic of ours can hold."""
+
+
 class Stagger(Value):
     """A window in segments, for a sensor that sees a part of each of its periods only.
 
@@ -92,7 +96,7 @@ class PhaseMessage(Value):
 
     type: Literal["phase"] = "phase"
     phase: Phase
-    t_ns: int
+    t_ns: Told
     devices: tuple[str, ...] = ()
 
 
@@ -105,8 +109,8 @@ class ProgressMessage(Value):
     """
 
     type: Literal["progress"] = "progress"
-    done: int
-    fraction: float | None = None
+    done: Told
+    fraction: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
 
 
 class ResultMessage(Value):

@@ -36,6 +36,8 @@ from llem.study.signals import EndingSignals
 OPEN_TIMEOUT_S = 60.0
 REPLY_TIMEOUT_S = 10.0
 TEMPERATURES_TIMEOUT_S = 5.0
+MOST_BYTES = 4_000_000
+"""Of a reply: many times what it takes to tell of all the channels of a large machine."""
 COMMAND = (sys.executable, "-P", "-m", "llem.recorder")
 
 R = TypeVar("R", Ready, Started, Stopped, Temperatures, Use)
@@ -165,6 +167,8 @@ class RecorderClient:
             if not chunk:
                 raise self._died()
             self._partial += chunk
+            if len(self._partial) > MOST_BYTES:
+                raise SensorError("The recorder floods its pipe.", remedy="See logs/recorder.log.")
         line, _, self._partial = self._partial.partition(b"\n")
         try:
             return REPLY.validate_json(line)

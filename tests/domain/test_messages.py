@@ -90,7 +90,33 @@ def test_what_is_shown_of_bytes_is_printable_and_short(raw, limit):
     text = shown(raw, limit)
     assert text.isprintable()
     assert text.isascii() or text.rstrip("…").isascii()
-    assert text.endswith("…") == (len(raw) > limit)
+    assert text.endswith("…") == (len(raw.decode("utf-8", "replace")) > limit)
+
+
+def test_what_is_shown_of_bytes_is_no_half_of_a_token():
+    token = b"hf_" + b"a" * 34
+    assert shown(b"x" * 70 + b" " + token) == f'"{"x" * 70} [redacted"…'
+
+
+BEYOND = {
+    "a share beyond all": '"type": "progress", "done": 1, "fraction": 1e308',
+    "a negative share": '"type": "progress", "done": 1, "fraction": -0.1',
+    "no number": '"type": "progress", "done": 1, "fraction": NaN',
+    "a negative count": '"type": "progress", "done": -1',
+    "a text for a number": '"type": "progress", "done": "1"',
+    "a truth for a number": '"type": "phase", "phase": "load", "t_ns": true',
+    "a time before all": '"type": "phase", "phase": "load", "t_ns": -1',
+    "a time that no column holds": f'"type": "phase", "phase": "load", "t_ns": {1 << 63}',
+    "a number of 4,000 digits": f'"type": "phase", "phase": "load", "t_ns": {"9" * 4000}',
+    "a number of 5,000 digits": f'"type": "phase", "phase": "load", "t_ns": {"9" * 5000}',
+    "half a surrogate": r'"type": "error", "error_type": "A", "error_message": "\ud800"',
+}
+
+
+@pytest.mark.parametrize("line", BEYOND.values(), ids=BEYOND)
+def test_a_number_or_text_that_nothing_of_ours_can_hold_is_refused(line):
+    with pytest.raises(InvalidMessageError):
+        parse_message(f"{{{line}}}".encode())
 
 
 def test_control_sequences_are_shown_and_not_sent_to_a_screen():
