@@ -22,6 +22,7 @@ from llem.domain.recording import (
     Temperatures,
     Use,
 )
+from llem.domain.redaction import redacted
 from llem.domain.result import RecorderCost
 from llem.domain.sensing import SensorReport, UnavailableSensor
 from llem.sensors.base import Paced, Sensor, SensorFactory, Steady, Thermometer, Watchman
@@ -42,7 +43,7 @@ def open_sensors(
         except SensorError as error:
             unavailable.append(UnavailableSensor(sensor=name, reason=error.message, remedy=error.remedy))
         except Exception as error:  # noqa: BLE001 - a vendor's library may raise anything; the study goes on
-            reason = f"{type(error).__name__}: {error}"
+            reason = redacted(f"{type(error).__name__}: {error}")
             unavailable.append(UnavailableSensor(sensor=name, reason=reason, remedy="Leave it out of `sensors`."))
     for name, sensor in sensors.items():
         if not sensor.channels:
