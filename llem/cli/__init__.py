@@ -9,6 +9,7 @@ from llem.cli import help
 from llem.cli.help import Help
 from llem.cli.screen import silence_broken_streams, tell_crash
 from llem.domain.errors import LlemError
+from llem.domain.redaction import redacted
 from llem.version import __version__
 
 OUTPUT_IS_FULL = (errno.ENOSPC, errno.EIO)
@@ -70,7 +71,8 @@ def main() -> None:
         from llem.cli.text import printable
 
         # Line by line: what a file or a worker wrote into the message must not act on a terminal.
-        print("\n".join(printable(line, MOST_OF_A_LINE) for line in f"error: {error}".splitlines()), file=sys.stderr)
+        lines = redacted(f"error: {error}").splitlines()
+        print("\n".join(printable(line, MOST_OF_A_LINE) for line in lines), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

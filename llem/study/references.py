@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from llem.domain.errors import Problem
+from llem.domain.redaction import is_named_like_a_secret, without_tokens
 from llem.domain.sweep import Tree
 from llem.engines.sources import is_local
 from llem.study.grammar import NOTE_PREFIX, Grammar
@@ -74,7 +75,11 @@ class _Resolver:
         name, default = found["name"], found["default"]
         if default is not None and default.startswith("-"):
             self._refuse(path, f"write ${{{name}:{default[1:]}}}, without the dash after the colon")
-        if (given := self._environment.get(name)) is not None:
+        given = self._environment.get(name)
+        if is_named_like_a_secret(name) or without_tokens(given or "") != (given or ""):
+            self._refuse(path, f"{name} looks like a secret, and what a study says is recorded: use another variable")
+            return found[0]
+        if given is not None:
             self.notes[path] = f"${{{name}}} from the environment"
             return given
         if default is None:

@@ -94,7 +94,9 @@ def read_value(text: str) -> Any:
     """
     walker = _Walker()
     try:
-        value = _parse(text.encode("utf-8", "surrogateescape"), walker, what="a value; write null for none")
+        raw = text.encode("utf-8", "surrogateescape")
+        _require_no_token(raw)
+        value = _parse(raw, walker, what="a value; write null for none")
     except _RefusedError as error:
         raise ValueError(str(error)) from None
     if walker.problems:

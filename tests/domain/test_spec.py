@@ -100,3 +100,8 @@ def test_a_variable_is_text_without_nul_and_none_of_llem_s_own(make):
         make.config(environment={"A": "a\0b"})
     with pytest.raises(ValidationError, match="is llem's own"):
         make.config(environment={"LLEM_ATTEMPT": "x"})
+
+
+def test_a_variable_whose_value_is_a_token_is_refused_whatever_its_name(make):
+    with pytest.raises(ValidationError, match="looks like a secret"):
+        make.config(environment={"INNOCENT": "hf_" + "Ab3" * 10})

@@ -66,5 +66,10 @@ def test_a_token_in_a_study_file_is_refused_with_its_place_and_not_repeated(modu
     assert "workers inherit" in session.err
     path.write_text("name: tiny\nmodel: {config: llama}\n")
     session = module_lab.llem("study", "plan", path, "--set", f"environment.INNOCENT={token}", code=2)
-    assert "'INNOCENT' looks like a secret" in session.err
+    assert "holds what looks like a token" in session.err
     assert token not in session.err
+    for name, value in {"HF_TOKEN": "any", "INNOCENT": token}.items():
+        path.write_text(f"name: tiny\nmodel: ${{{name}}}\n")
+        session = module_lab.llem("study", "plan", path, code=2, env={name: value})
+        assert f"token.yaml:2:1: model: {name} looks like a secret" in session.err
+        assert token not in session.err
