@@ -137,7 +137,7 @@ def test_a_signal_during_the_check_ends_the_session_at_once(lab: Any, until: Any
 
 def test_gpus_are_put_to_work_and_compared_idle_and_under_load(lab: Any, nvml: Any) -> None:
     study_file = lab.write(["ok"], measurement={**MEASURED, "sensors": ["nvml"]})
-    _, study = lab.run(study_file, env={**nvml, "LLEM_CHECK": "0.3:2.2", "LLEM_ACTING_LOAD": "works"})
+    _, study = lab.run(study_file, env={**nvml, "LLEM_CHECK": "0.3:2.6", "LLEM_ACTING_LOAD": "works"})
     (event,) = [event["data"] for event in study.events("sensors_checked")]
     assert event["check"]["load"] == "acted work"
     assert event["load_start_ns"] < event["load_end_ns"]

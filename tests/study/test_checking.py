@@ -8,6 +8,7 @@ from llem.domain.errors import SensorError
 from llem.domain.recording import Stopped
 from llem.domain.result import RecorderCost
 from llem.domain.sensing import Channel, SensorReport
+from llem.domain.sensor_checking import LEAST_COMPARED_S, SETTLED_S
 from llem.sensors.base import Reading
 from llem.sensors.samples import SampleWriter, read_samples
 from llem.study.checking import CheckSettings, check_at_start, recomputed
@@ -19,6 +20,10 @@ POWER = COUNTER.model_copy(
     update={"id": "p", "kind": "power_w", "provenance": "sampled", "averages_over_s": 0.0, "aspect": "instant"}
 )
 MS = 1_000_000
+
+
+JUDGED_S = LEAST_COMPARED_S + SETTLED_S + 0.2
+"""So long an idle is compared between two sensors."""
 
 
 class ActedRecorder:
@@ -78,7 +83,7 @@ def check(tmp_path):
                 3,
                 signals,
                 onlooker,
-                CheckSettings(**{"idle_s": 1.0, "load_s": 0.0, **settings}),
+                CheckSettings(**{"idle_s": 0.2, "load_s": 0.0, **settings}),
             )
         return event, onlooker
 
@@ -98,7 +103,7 @@ def check(tmp_path):
     ],
 )
 def test_what_is_not_good_is_a_warning_of_one_line(check, gain, grade, warning):
-    event, onlooker = check(ActedRecorder(gain), COUNTER, POWER)
+    event, onlooker = check(ActedRecorder(gain), COUNTER, POWER, idle_s=JUDGED_S)
     assert event.check.devices[0].grade == grade
     assert len(onlooker.warnings) == (warning is not None)
     assert all(told.startswith(warning) and "\n" not in told for told in onlooker.warnings)
@@ -126,7 +131,7 @@ def test_a_check_that_cannot_be_recorded_is_a_warning_and_none(check):
     ids=["its end", "readings beyond arithmetic"],
 )
 def test_a_check_that_comes_to_nothing_leaves_no_file(check, tmp_path, recorder, told):
-    event, onlooker = check(recorder, COUNTER, POWER)
+    event, onlooker = check(recorder, COUNTER, POWER, idle_s=JUDGED_S)
     assert event is None
     assert onlooker.warnings[0].startswith(f"the sensors were not checked: {told}")
     assert list((tmp_path / "samples").iterdir()) == []
