@@ -7,7 +7,7 @@ from cyclopts import App, CycloptsError
 
 from llem.cli import help
 from llem.cli.help import Help
-from llem.cli.screen import silence_broken_streams, tell_crash
+from llem.cli.screen import open_closed_streams, silence_broken_streams, tell, tell_crash
 from llem.domain.errors import LlemError
 from llem.domain.redaction import redacted
 from llem.version import __version__
@@ -57,26 +57,22 @@ for group, command, words in (
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by who started us
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a ± is no reason to fail
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a ± is no reason to fail
     sys.excepthook = tell_crash
     try:
         try:
             app()
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()  # here, where it can be told, and not when Python exits
+            sys.stdout.flush()  # here, where it can be told, and not when Python exits
     except LlemError as error:
         from llem.cli.text import printable
 
         # Line by line: what a file or a worker wrote into the message must not act on a terminal.
         lines = redacted(f"error: {error}").splitlines()
-        print("\n".join(printable(line, MOST_OF_A_LINE) for line in lines), file=sys.stderr)
+        _tell("\n".join(printable(line, MOST_OF_A_LINE) for line in lines))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has gone (`llem study log … | head`): the code that SIGPIPE would have given.
         silence_broken_streams()
@@ -85,5 +81,13 @@ def main() -> None:
         if error.errno not in OUTPUT_IS_FULL or error.filename is not None:
             raise
         silence_broken_streams()
-        print(f"error: what was asked for cannot be written: {error.strerror}.", file=sys.stderr)
+        _tell(f"error: what was asked for cannot be written: {error.strerror}.")
         sys.exit(3)
+
+
+def _tell(text: str) -> None:
+    """Say something on stderr, if anybody can hear it; the exit code tells all the same."""
+    try:
+        tell(text)
+    except OSError:
+        silence_broken_streams()

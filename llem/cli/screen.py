@@ -32,12 +32,26 @@ def tell_crash(kind: type[BaseException], error: BaseException, trace: Traceback
     tell("".join(traceback.format_exception(kind, error, trace)), end="")
 
 
+def open_closed_streams() -> None:
+    """Point each standard stream at nothing that who started us has closed (``>&-``).
+
+    Else the first files that we open would take their places, and be written to by whoever writes there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
 def silence_broken_streams() -> None:
     """Point stdout and stderr at nothing where their reader has gone (a closed terminal, ``… | head``).
 
     What still waits in their buffers would otherwise fail once more when Python exits, and replace the exit code.
     """
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:

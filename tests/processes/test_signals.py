@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -130,6 +131,24 @@ def test_a_signal_during_an_early_start_never_leaves_a_running_study(lab: Any, u
         assert lab.survivors() == {}
 
 
+def test_ctrl_c_ends_a_command_without_a_trace(lab: Any) -> None:
+    study_file = lab.place / "study.yaml"
+    os.mkfifo(study_file)
+    session = lab.popen(sys.executable, "-m", "llem", "study", "plan", str(study_file))
+    with study_file.open("wb"):  # returns when the command has come to read it
+        session.signal(signal.SIGINT)
+        session.ended(-signal.SIGINT)
+    assert (session.out, session.err) == ("", "")
+
+
+def test_an_error_that_nobody_can_hear_has_its_exit_code(lab: Any) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    session = lab.llem("study", "plan", "no-such-file.yaml", code=2, stdout=writer, stderr=writer)
+    os.close(writer)
+    assert session.out == session.err == ""
+
+
 def test_nohup_keeps_a_study_running_when_its_terminal_goes(lab: Any, until: Any) -> None:
     session, study = lab.start(lab.write(["ok", "ok_too"], cycles=6), before=("nohup",))
     study.wait_for("experiment_completed")
@@ -150,3 +169,5 @@ def test_a_screen_that_goes_away_does_not_end_the_study(lab: Any, until: Any) ->
     study = lab.study_in(root)
     assert study.manifest()["status"] == "completed"
     assert study.events()[-1]["kind"] == "session_ended"
+    shown = lab.llem("study", "status", root, preexec_fn=lambda: os.close(1))  # as `>&-` does
+    assert (shown.out, shown.err.count("Traceback")) == ("", 0)

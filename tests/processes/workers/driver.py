@@ -5,6 +5,11 @@ driver.py resume FOLDER [--json] [--fail-fast] [--no-lock] [--no-retry-failed] [
                  [--study=FILE [--extend] [--set=KEY=VALUE …]]
 """
 
+from llem.__main__ import let_signals_end_us
+
+let_signals_end_us()  # as the command line does it: before anything else is imported
+
+# ruff: noqa: E402
 import os
 import sys
 from collections.abc import Sequence
@@ -126,5 +131,3 @@ if __name__ == "__main__":
     except LlemError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
