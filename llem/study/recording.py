@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ from llem.study.signals import EndingSignals
 OPEN_TIMEOUT_S = 60.0
 REPLY_TIMEOUT_S = 10.0
 TEMPERATURES_TIMEOUT_S = 5.0
+EXIT_PATIENCE_S = 1.0
 MOST_BYTES = 4_000_000
 """Of a reply: many times what it takes to tell of all the channels of a large machine."""
 COMMAND = (sys.executable, "-P", "-m", "llem.recorder")
@@ -121,18 +123,19 @@ class RecorderClient:
         return self._await(Use, REPLY_TIMEOUT_S).devices
 
     def close(self) -> None:
-        """End the recorder: it leaves when its commands end, or is killed."""
+        """End the recorder: it leaves when its commands end, or is killed; and what its libraries have started."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 try:
                     stream.close()
                 except OSError:
                     pass  # it is gone already
-        try:
-            self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        pidfd = os.pidfd_open(self._process.pid)
+        select.select([pidfd], [], [], EXIT_PATIENCE_S)
+        os.close(pidfd)
+        # It is not reaped yet, so its group's number cannot be anyone else's.
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def _command(self, command: Value) -> None:
         assert self._process.stdin is not None

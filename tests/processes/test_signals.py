@@ -131,6 +131,11 @@ def test_a_signal_during_an_early_start_never_leaves_a_running_study(lab: Any, u
         assert lab.survivors() == {}
 
 
+def test_what_a_sensor_s_library_has_started_ends_with_the_recorder(lab: Any) -> None:
+    lab.run(lab.write(["ok"], measurement=METER), env={"LLEM_ACTING_RECORDER": "with_child"})
+    assert lab.survivors() == {}
+
+
 def test_ctrl_c_ends_a_command_without_a_trace(lab: Any) -> None:
     study_file = lab.place / "study.yaml"
     os.mkfifo(study_file)

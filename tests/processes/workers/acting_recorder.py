@@ -1,11 +1,12 @@
 """The real recorder with one acted sensor: a meter of exactly ten watts, or one with a fault.
 
-LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``, or
-``die_once:FILE``, which dies at its third reading unless FILE is there, and makes it; or with a thermometer:
-``warm``, which settles within half a second, ``warming``, which never does, and ``dying_thermometer``.
+LLEM_ACTING_RECORDER says which: ``meter``, ``slow_open``, ``slow_start``, ``slow_stop``, ``hang_on_close``,
+``with_child``, or ``die_once:FILE``, which dies at its third reading unless FILE is there, and makes it; or with a
+thermometer: ``warm``, which settles within half a second, ``warming``, which never does, and ``dying_thermometer``.
 """
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class Meter:
             raise SensorError("There is no meter.", remedy="Buy one.")
         if fault == "slow_open":
             time.sleep(FOR_EVER_S)
+        if fault == "with_child":  # as a library may ask another program what processor this is
+            subprocess.Popen(["sleep", str(FOR_EVER_S)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._fault = fault
         self._reads = 0
 
