@@ -39,6 +39,7 @@ from llem.study.options import SessionOptions
 from llem.study.plan import StudyPlan, plan_study
 from llem.study.run import start_study
 from llem.study.session import Session
+from llem.study.signals import EndingSignals
 from llem.worker.voice import PROGRESS_EVERY_S, Voice
 
 CORE = 0.001
@@ -169,11 +170,13 @@ def memory(experiments: str) -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as place:
         plan = planned(Path(place), int(experiments))
         folder = StudyFolder(Path(place))
-        with Journal(folder.journal, mode="wal") as journal:
+        with EndingSignals() as signals, Journal(folder.journal, mode="wal") as journal:
             journal.append_all([plan.study, *plan.experiments])
             fold = ManifestFold().apply_all(journal.rows())
             observer = StudyObserver(folder, choose_display(as_json=False))
-            session = Session(folder, journal, fold, command="run", observer=observer, options=SessionOptions())
+            session = Session(
+                folder, journal, fold, command="run", observer=observer, options=SessionOptions(), signals=signals
+            )
             for state in fold.in_order():
                 for row in journal.append_all(list(trial_events(state.trial))):
                     fold.apply(row)

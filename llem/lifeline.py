@@ -1,9 +1,10 @@
-"""A child that cannot outlive its parent, whatever ends the parent."""
+"""Parents and children: a child that cannot outlive its parent, whatever ends the parent."""
 
 import ctypes
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
@@ -35,6 +36,20 @@ def tied_to_us() -> Callable[[], None]:
     """
     parent_pid = os.getpid()
     return lambda: die_with_parent(parent_pid)
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of every process, from each one's own record: not every kernel lists children."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                # The name stands in parentheses and may hold spaces and parentheses itself.
+                record = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                found[int(folder.name)] = int(record[1])
+            except (OSError, IndexError):
+                continue  # gone meanwhile
+    return found
 
 
 def _prctl(option: int, value: int, name: str) -> None:

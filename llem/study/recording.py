@@ -130,12 +130,19 @@ class RecorderClient:
                     stream.close()
                 except OSError:
                     pass  # it is gone already
-        pidfd = os.pidfd_open(self._process.pid)
-        select.select([pidfd], [], [], EXIT_PATIENCE_S)
-        os.close(pidfd)
+        self._wait_for_exit()
         # It is not reaped yet, so its group's number cannot be anyone else's.
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def _wait_for_exit(self) -> None:
+        """Let it leave by itself, unless that takes long or a second signal comes."""
+        pidfd = os.pidfd_open(self._process.pid)
+        hurry = [] if self._signals is None else [self._signals.hurry_fileno()]
+        try:
+            select.select([pidfd, *hurry], [], [], EXIT_PATIENCE_S)
+        finally:
+            os.close(pidfd)
 
     def _command(self, command: Value) -> None:
         assert self._process.stdin is not None

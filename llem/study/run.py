@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from llem.study.plan import StudyPlan
 from llem.study.recover import require_settled
 from llem.study.relimit import NewLimits
 from llem.study.session import Ending, Observer, Session
+from llem.study.signals import EndingSignals
 
 MakeObserver = Callable[[StudyFolder, ManifestFold], Observer]
 
@@ -57,15 +59,24 @@ def start_study(
     require_linux()
     place = (output_dir, plan.study.study_name, now())
     wanted = may_use_gpus(planned.config for planned in plan.experiments)
-    with _devices_held(study_dir(*place), options, wanted=wanted):
+    # Once there is a folder, a signal waits until there is a study that can be resumed.
+    with _devices_held(study_dir(*place), options, wanted=wanted), EndingSignals() as signals:
         folder = create_study_dir(*place)
         keep_study_files(folder, plan.sources)
         mode = options.find_mount(folder.root).journal_mode
         with StudyLock(folder.lock, this_process()), Journal(folder.journal, mode=mode) as journal:
             journal.append_all([plan.study, *plan.experiments])
             fold = ManifestFold().apply_all(journal.rows())
-            session = Session(folder, journal, fold, command="run", observer=observe(folder, fold), options=options)
-            return _run(session, journal)
+            session = Session(
+                folder,
+                journal,
+                fold,
+                command="run",
+                observer=observe(folder, fold),
+                options=options,
+                signals=signals,
+            )
+            return _run(session, journal, signals)
 
 
 def resume_study(
@@ -106,7 +117,8 @@ def resume_study(
         fold = _sound_fold(folder)
         mode = options.find_mount(root).journal_mode
         wanted = _left_for_gpus(folder, fold, extension)
-        with _devices_held(root, options, wanted=wanted), Journal(folder.journal, mode=mode) as journal:
+        held = _devices_held(root, options, wanted=wanted)
+        with held, EndingSignals() as signals, Journal(folder.journal, mode=mode) as journal:
             for part in (folder.results, folder.samples, folder.logs):
                 part.mkdir(exist_ok=True)
             journal.session += 1
@@ -121,9 +133,10 @@ def resume_study(
                 command="resume",
                 observer=observe(folder, fold),
                 options=options,
+                signals=signals,
                 retry_failed=retry_failed,
             )
-            return _run(session, journal)
+            return _run(session, journal, signals)
 
 
 def _devices_held(root: Path, options: SessionOptions, *, wanted: bool) -> AbstractContextManager[object]:
@@ -151,11 +164,12 @@ def _compared(folder: StudyFolder, revision: Revision | NewLimits) -> Extension 
     return revision.against(folder.root, plan)
 
 
-def _run(session: Session, journal: Journal) -> Ending:
+def _run(session: Session, journal: Journal, signals: EndingSignals) -> Ending:
     ending = session.run()
     if ending.reason in ("finished", "breaker"):
         journal.seal()
-    return ending
+    interrupted = signals.interrupted()  # perhaps when there was nothing left to interrupt
+    return ending if interrupted is None or ending.error else replace(ending, exit_code=interrupted.exit_code)
 
 
 def _sound_fold(folder: StudyFolder) -> ManifestFold:

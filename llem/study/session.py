@@ -90,6 +90,7 @@ class Session:
         command: The command of this session.
         observer: Looks on.
         options: What it works with.
+        signals: Ending signals.
         retry_failed: Whether trials that failed or were skipped run again.
     """
 
@@ -102,6 +103,7 @@ class Session:
         command: Command,
         observer: Observer,
         options: SessionOptions,
+        signals: EndingSignals,
         retry_failed: bool = True,
     ) -> None:
         self._folder = folder
@@ -111,6 +113,7 @@ class Session:
         self._launcher = options.make_launcher(str(folder.root.resolve()))
         self._observer = observer
         self._options = options
+        self._signals = signals
         self._retry_failed = retry_failed
         self._grounds = GroundsFold()
         self._failures = FailureFold().apply_all(journal.rows(KINDS))
@@ -152,22 +155,21 @@ class Session:
         if settled and not any(self._left()) and not spoiled_results(self._folder, self._fold):
             self._observer.close(self._fold)
             return self._finished()
-        with EndingSignals() as signals:
-            recorders = Recorders(
-                self._sensor_names(), self._folder.logs / "recorder.log", signals, self._options.start_recorder
-            )
-            try:
-                ending = self._guarded(recorders, signals)
-            finally:
-                recorders.close()
-                self._launcher.close()
-                redact_session_logs(self._folder.logs)
-                self._observer.close(self._fold)
-        return ending
-
-    def _guarded(self, recorders: Recorders, signals: EndingSignals) -> Ending:
+        recorders = Recorders(
+            self._sensor_names(), self._folder.logs / "recorder.log", self._signals, self._options.start_recorder
+        )
         try:
-            ending = self._trials(recorders, signals)
+            return self._guarded(recorders)
+        finally:
+            recorders.close()
+            self._launcher.close()
+            redact_session_logs(self._folder.logs)
+            self._signals.nothing_to_lose()
+            self._observer.close(self._fold)
+
+    def _guarded(self, recorders: Recorders) -> Ending:
+        try:
+            ending = self._trials(recorders, self._signals)
         except SessionInterrupted as stop:
             self._end("interrupted", str(stop))
             return Ending("interrupted", stop.exit_code)
@@ -184,6 +186,7 @@ class Session:
     def _trials(self, recorders: Recorders, signals: EndingSignals) -> Ending:
         limit_s = self._study.limits.study_s
         deadline = None if limit_s is None else time.monotonic() + limit_s
+        signals.check()  # it may have come before there was a plan to be resumed
         report = recorders.open()
         host = host_facts()
         self._record_start(report, host)

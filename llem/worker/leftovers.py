@@ -2,7 +2,8 @@
 
 import os
 import signal
-from pathlib import Path
+
+from llem.lifeline import parents
 
 
 def end_children() -> None:
@@ -17,24 +18,11 @@ def end_children() -> None:
         except ChildProcessError:
             return  # there is none
         if not reaped:
-            for pid in _children():
-                _kill(pid)
+            own = os.getpid()
+            for pid, parent in parents().items():
+                if parent == own:
+                    _kill(pid)
             os.waitpid(-1, 0)
-
-
-def _children() -> list[int]:
-    """Return the children of this process, from every process's own record: not every kernel lists them."""
-    own, found = os.getpid(), []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                # The name stands in parentheses and may hold spaces and parentheses itself.
-                parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue  # gone meanwhile
-            if parent == own:
-                found.append(int(folder.name))
-    return found
 
 
 def _kill(pid: int) -> None:
