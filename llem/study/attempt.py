@@ -1,7 +1,8 @@
 """One attempt at one trial: from its first event to its last."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llem.domain.baseline import has_meter
 from llem.domain.deadlines import Deadlines
@@ -31,7 +32,7 @@ from llem.study.launcher import Attempt, Exit, Fault, Start
 from llem.study.logs import redact_log
 from llem.study.signals import SessionInterrupted
 from llem.study.soak import SoakWatcher
-from llem.study.supervise import STUDY_DEADLINE, Supervisor, ended_silently
+from llem.study.supervise import CUT_SHORT, Supervisor, ended_silently
 from llem.version import __version__
 
 STOP_GRACE_S = 2.0
@@ -45,17 +46,17 @@ class TrialAttempt:
     Args:
         bench: What the session's attempts share.
         trial: The trial.
-        deadline: When the session must be over, on ``time.monotonic()``; None for no such limit.
+        session_ends: Returns when the session must be over, on ``time.monotonic()``.
     """
 
-    def __init__(self, bench: Bench, trial: Trial, *, deadline: float | None) -> None:
+    def __init__(self, bench: Bench, trial: Trial, *, session_ends: Callable[[], float] = lambda: math.inf) -> None:
         self._bench = bench
         self._trial = trial
         self._state = state = trial.state
         self._start: Start
         self._made: ExperimentResult | None = None
         self._number = state.attempts + 1
-        self._deadline = deadline
+        self._session_ends = session_ends
         stem = f"{state.trial}_a{self._number}"
         self._log = bench.folder.log_of(stem)
         self._samples = bench.folder.samples_of(stem)
@@ -154,7 +155,7 @@ class TrialAttempt:
             worker,
             started_ns=started_ns,
             deadlines=Deadlines(self._bench.study.limits, started_ns / 1e9),
-            session_ends=self._deadline,
+            session_ends=self._session_ends,
             signals=self._bench.signals,
             on_phases=entered,
             on_progress=lambda message: self._bench.watcher.progress(self._state.trial, self._phase, message),
@@ -169,7 +170,7 @@ class TrialAttempt:
         exited = worker.end(patience_s=patience_s, grace_s=STOP_GRACE_S, signals=self._bench.signals)
         if torn and (exited.signal or exited.lost) and not exited.forced:
             outcome = None  # it did not write nonsense: it was killed while it wrote
-        if outcome is not None and outcome.error_type == STUDY_DEADLINE:
+        if outcome is not None and outcome.error_type in CUT_SHORT:
             self._interrupt(outcome.message)
         else:
             self._fail(outcome or ended_silently(exited, self._log), exited)

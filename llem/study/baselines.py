@@ -14,6 +14,7 @@ from llem.domain.result import ExperimentResult
 from llem.domain.sensing import SensorReport, read_by
 from llem.domain.spec import Measurement
 from llem.sensors.samples import PART, read_samples
+from llem.study.standstill import STOOD_STILL_S
 
 LEAD_IN_S = 0.2
 """Between the start of the recording and the time that counts."""
@@ -57,7 +58,7 @@ class Baselines:
         record: Records an event.
         pause: Waits that many seconds; whatever it raises ends the baseline.
         watcher: Looks on.
-        deadline: When the session must be over, in seconds of ``clock``; None for no such limit.
+        session_ends: Returns when the session must be over, in seconds of ``clock``.
         clock: Monotonic seconds.
     """
 
@@ -69,7 +70,7 @@ class Baselines:
         *,
         pause: Callable[[float], None],
         watcher: BaselineWatcher,
-        deadline: float | None = None,
+        session_ends: Callable[[], float] = lambda: math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place = place
@@ -77,7 +78,7 @@ class Baselines:
         self._record = record
         self._pause = pause
         self._watcher = watcher
-        self._deadline = math.inf if deadline is None else deadline
+        self._session_ends = session_ends
         self._clock = clock
         self._number = 0
         self._measured_at: float | None = None
@@ -112,7 +113,7 @@ class Baselines:
         if measurement is None or why is None:
             return
         idle_s = measurement.bare_idle_s
-        if self._clock() + self._settle_s(idle_s) + LEAD_IN_S + idle_s < self._deadline:
+        if self._clock() + self._settle_s(idle_s) + LEAD_IN_S + idle_s < self._session_ends():
             self._record(self._measured(why, idle_s))
             self._measured_at, self._drifted = self._clock(), False
 
@@ -141,10 +142,12 @@ class Baselines:
             self._wait(why, self._settle_s(idle_s), LEAD_IN_S + idle_s)
             self._recording.begin(samples)
             self._wait(why, LEAD_IN_S, idle_s)
-            start_ns = time.monotonic_ns()
+            ends, start_ns = self._clock() + idle_s, time.monotonic_ns()
             self._wait(why, idle_s, 0.0)
-            end_ns = time.monotonic_ns()
+            late_s, end_ns = self._clock() - ends, time.monotonic_ns()
             stopped = self._recording.finish()
+            if late_s >= STOOD_STILL_S:
+                raise SensorError("The session stood still meanwhile.", remedy="It is measured once more.")
             powers = self._powers(samples, start_ns, end_ns)
         except (SensorError, ArithmeticError, ValueError) as error:  # the last two: readings beyond arithmetic
             self._failed += 1

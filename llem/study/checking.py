@@ -105,6 +105,7 @@ def check_now(
         watcher.checking(max(0.0, ends_at - time.monotonic()))
         watcher.tick()
 
+    seen = len(signals.standstills.seen)
     recorder.begin(samples)
     idle = _idle(settings.idle_s, signals, tick)
     unloaded = _no_load(report, settings)
@@ -114,6 +115,8 @@ def check_now(
         else put_under_load(settings.load_s, load_log, signals, tick=tick, command=settings.load_command)
     )
     sha256 = recorder.finish().sha256
+    for standstill in signals.standstills.seen[seen:]:
+        raise SensorError(f"The session {standstill.describe()}.", remedy="Check them again: llem doctor")
     interval = load.interval or (None, None)
     return SensorsChecked(
         check=_evaluated(read_samples(samples), idle, load),

@@ -58,7 +58,7 @@ class GapKeeper:
         ask: Tells the devices' temperatures.
         pause: Waits that many seconds; whatever it raises ends the gap.
         watcher: Looks on.
-        deadline: When the session must be over, in seconds of ``clock``; None for no such limit.
+        session_ends: Returns when the session must be over, in seconds of ``clock``.
         clock: Monotonic seconds.
     """
 
@@ -69,14 +69,14 @@ class GapKeeper:
         ask: AskTemperatures,
         pause: Callable[[float], None],
         watcher: GapWatcher,
-        deadline: float | None,
+        session_ends: Callable[[], float] = lambda: math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gaps = gaps
         self._ask = ask
         self._pause = pause
         self._watcher = watcher
-        self._deadline = math.inf if deadline is None else deadline
+        self._session_ends = session_ends
         self._clock = clock
         self._last_cycle: int | None = None
         self._warned = False
@@ -96,13 +96,12 @@ class GapKeeper:
         heat = Heat(self._ask, planned.cool_to_c) if isinstance(planned, CoolDown) else None
         began = now = self._clock()
         ends = began + (planned.at_most_s if isinstance(planned, CoolDown) else planned)
-        stops = min(ends, self._deadline)
-        while now < stops and not (heat and heat.is_cool(now)):
+        while now < (stops := min(ends, self._session_ends())) and not (heat and heat.is_cool(now)):
             self._tell(Idle(trial, planned, ends - now, heat.temperature_c if heat else None), heat)
             self._pause(min(TICK_S, stops - now))
             self._watcher.tick()
             now = self._clock()
-        if now >= self._deadline:
+        if now >= self._session_ends():
             return None
         return GapWaited(
             trial=trial,

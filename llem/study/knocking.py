@@ -1,7 +1,6 @@
 """Whether a host on the network answers, asked without a thread and without waiting for ever."""
 
 import os
-import select
 import subprocess
 import sys
 import time
@@ -52,8 +51,7 @@ def _knock(host: str, port: int, signals: EndingSignals) -> bool:
     )
     pidfd = os.pidfd_open(process.pid)
     try:
-        select.select([pidfd, signals.fileno()], [], [], TIMEOUT_S)
-        signals.check()
+        signals.wait([pidfd], TIMEOUT_S)
         return process.poll() == 0
     finally:
         process.kill()

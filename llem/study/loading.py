@@ -1,7 +1,6 @@
 """The parent's side of a load generator: started, waited for, and never left behind."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -72,8 +71,7 @@ def _told(
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             return Load(reason="the load generator did not come to an end")
-        ready = select.select([pipe, signals.fileno()], [], [], min(TICK_S, left_s))[0]
-        signals.check()
+        ready = signals.wait([pipe], min(TICK_S, left_s))
         tick()
         if pipe in ready:
             chunk = os.read(pipe, MOST_BYTES)

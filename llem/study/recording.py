@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +32,7 @@ from llem.domain.sensing import DeviceUse, SensorReport, Temperature
 from llem.lifeline import tied_to_us
 from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
+from llem.study.standstill import wait_awake
 
 OPEN_TIMEOUT_S = 60.0
 REPLY_TIMEOUT_S = 10.0
@@ -153,25 +153,20 @@ class RecorderClient:
             raise self._died() from None
 
     def _await(self, expected: type[R], timeout_s: float) -> R:
-        deadline = time.monotonic() + timeout_s
-        reply = self._reply(deadline)
+        reply = self._reply(timeout_s)
         while isinstance(reply, Temperatures) and expected is not Temperatures:
-            reply = self._reply(deadline)  # that one answers a question which nobody waits for any more
+            reply = self._reply(timeout_s)  # that one answers a question which nobody waits for any more
         if isinstance(reply, expected):
             return reply
         reason = reply.reason if isinstance(reply, RecorderFailed) else f"it answered {reply.did!r}"
         raise SensorError(f"The recorder failed: {reason}.", remedy="See logs/recorder.log.")
 
-    def _reply(self, deadline: float) -> Reply:
+    def _reply(self, timeout_s: float) -> Reply:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
-        waiting = [pipe] if self._signals is None else [pipe, self._signals.fileno()]
+        wait = wait_awake if self._signals is None else self._signals.wait
         while b"\n" not in self._partial:
-            left_s = deadline - time.monotonic()
-            ready = select.select(waiting, [], [], max(0.0, left_s))[0]
-            if self._signals is not None:
-                self._signals.check()
-            if not ready:
+            if not wait([pipe], timeout_s):
                 raise SensorError("The recorder does not answer.", remedy="See logs/recorder.log.")
             chunk = os.read(pipe, 1 << 16)
             if not chunk:

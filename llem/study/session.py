@@ -1,8 +1,8 @@
 """One life of ``run`` or ``resume``: the same loop for one experiment and ten thousand."""
 
+import math
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -185,7 +185,12 @@ class Session:
 
     def _trials(self, recorders: Recorders, signals: EndingSignals) -> Ending:
         limit_s = self._study.limits.study_s
-        deadline = None if limit_s is None else time.monotonic() + limit_s
+        began_s = signals.standstills.awake_s()
+        deadline = None if limit_s is None else began_s + limit_s
+
+        def ends() -> float:
+            return math.inf if deadline is None else deadline + signals.standstills.counted_s
+
         signals.check()  # it may have come before there was a plan to be resumed
         report = recorders.open()
         host = host_facts()
@@ -195,7 +200,7 @@ class Session:
             self._study.limits,
             self._fold,
             self._failures,
-            deadline=deadline,
+            session_ends=ends,
             fail_fast=self._options.fail_fast,
             pause=signals.pause,
             watcher=self._observer,
@@ -209,8 +214,9 @@ class Session:
             pause=signals.pause,
             watcher=self._observer,
             deadline=deadline,
+            clock=signals.standstills.awake_s,
         )
-        baselines = self._baselines(recorders, signals, deadline)
+        baselines = self._baselines(recorders, signals, ends)
         # Before the check, whose load would warm the bare devices up.
         baselines.at_start(self._planned.measurement(state.index) for _, state in self._left())
         check = self._check_sensors(recorders, signals)
@@ -230,7 +236,7 @@ class Session:
             clean=clean.before,
             peaks=lambda state: peaks_of(self._fold.trials.values(), state),
         )
-        stop = self._run_due(bench, baselines, stops, deadline)
+        stop = self._run_due(bench, baselines, stops, ends)
         signals.check()
         return self._finish(stop)
 
@@ -258,26 +264,30 @@ class Session:
         if drift:
             self._observer.warn(f"this machine is not as it was in the last session: {'; '.join(drift)}")
 
-    def _baselines(self, recorders: Recorders, signals: EndingSignals, deadline: float | None) -> Baselines:
+    def _baselines(
+        self, recorders: Recorders, signals: EndingSignals, session_ends: Callable[[], float]
+    ) -> Baselines:
         return Baselines(
             lambda number: self._folder.samples_of(f"baseline_s{self.session}_{number}"),
             recorders,
             self.append,
             pause=signals.pause,
             watcher=self._observer,
-            deadline=deadline,
+            session_ends=session_ends,
         )
 
-    def _run_due(self, bench: Bench, baselines: Baselines, stops: Stops, deadline: float | None) -> Stop | None:
+    def _run_due(
+        self, bench: Bench, baselines: Baselines, stops: Stops, session_ends: Callable[[], float]
+    ) -> Stop | None:
         """Run every trial that is due, and return what stopped that before the last one, if anything did."""
         gaps = GapKeeper(
             self._study.gaps,
             ask=bench.recorders.temperatures,
             pause=bench.signals.pause,
             watcher=self._observer,
-            deadline=deadline,
+            session_ends=session_ends,
         )
-        for place, state in self._due():
+        for place, state in self._due(stops):
             bench.signals.check()
             stop = stops.before(state.trial)
             if stop is not None:
@@ -290,13 +300,13 @@ class Session:
             if (late := stops.out_of_time()) is not None:
                 return late
             trial = Trial(state, place, config, self._grounds.of(config))
-            result = TrialAttempt(bench, trial, deadline=deadline).run()
+            result = TrialAttempt(bench, trial, session_ends=session_ends).run()
             stops.after(state, result)
             if result is not None:
                 baselines.completed(result)
         return None
 
-    def _due(self) -> Iterator[tuple[int, TrialState]]:
+    def _due(self, stops: Stops) -> Iterator[tuple[int, TrialState]]:
         """Yield each trial that is left, with its place, and directly after it the same one if it is due once more.
 
         Directly after, so that a block stays together in time: what drifts from block to block is not to part
@@ -305,12 +315,14 @@ class Session:
         for place, state in self._left():
             if state.status != "completed":
                 yield place, state
-            while (why := self._once_more(state)) is not None:
+            while stops.out_of_time() is None and (why := self._once_more(state)) is not None:
                 self._observer.warn(f"{state.trial} {why}")
                 yield place, state
 
     def _once_more(self, state: TrialState) -> str | None:
         """Return why a trial runs once more, directly after; None where it does not."""
+        if state.status == "interrupted":
+            return f"was cut short ({state.error_message}): it is tried anew"
         if self._runs_again(state):
             again = f"{state.invalid_results + 1} of {self._study.reruns}"
             return f"is invalid ({', '.join(state.invalid)}): runs again ({again})"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llem.domain.errors import EnvironmentNotFitError
 from llem.domain.events.session import SessionEnd
 from llem.domain.result import ExperimentResult
 from llem.domain.spec import Limits
@@ -13,6 +14,9 @@ from llem.projections.failures import FailureFold
 from llem.projections.manifest import ManifestFold
 from llem.projections.trials import TrialState
 from llem.study.gaps import TICK_S, GapWatcher, Idle
+
+MOST_CUT_SHORT = 10
+"""In a row: where jobs take turns by being stopped, no attempt comes to its end, however often it is made."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Stops:
         limits: The plan's limits.
         fold: Where the study stands when the session begins.
         failures: The failures so far; kept up to date by the session.
-        deadline: When the session must be over, in seconds of ``clock``; None for no such limit.
+        session_ends: Returns when the session must be over, in seconds of ``clock``.
         fail_fast: Whether the first failed trial ends the session.
         pause: Waits that many seconds; whatever it raises ends the rest.
         watcher: Looks on.
@@ -48,7 +52,7 @@ class Stops:
         fold: ManifestFold,
         failures: FailureFold,
         *,
-        deadline: float | None,
+        session_ends: Callable[[], float] = lambda: math.inf,
         fail_fast: bool,
         pause: Callable[[float], None],
         watcher: GapWatcher,
@@ -56,7 +60,7 @@ class Stops:
     ) -> None:
         self._limits = limits
         self._failures = failures
-        self._deadline = math.inf if deadline is None else deadline
+        self._session_ends = session_ends
         self._fail_fast = fail_fast
         self._pause = pause
         self._watcher = watcher
@@ -64,11 +68,21 @@ class Stops:
         self._budget_j = math.inf if limits.energy_kwh is None else limits.energy_kwh * J_PER_KWH
         self._spent = energy_spent(fold)
         self._failed: str | None = None
+        self._cut_short = 0
         # A session that finds the breaker open has rested: the one before it is over.
         self._rested = True
 
     def before(self, trial: str) -> Stop | None:
-        """Return why the next trial does not run; None if it does, after the rest that it may need."""
+        """Return why the next trial does not run; None if it does, after the rest that it may need.
+
+        Raises:
+            EnvironmentNotFitError: The session is stopped so often that none comes to its end.
+        """
+        if self._cut_short >= MOST_CUT_SHORT:
+            raise EnvironmentNotFitError(
+                f"{self._cut_short} attempts in a row were cut short: the session is stopped again and again.",
+                remedy="Run it where no scheduler suspends it: llem study resume",
+            )
         stop = self.spent_up() or self._failed_too_often()
         if stop is None:
             self._rest(trial)
@@ -76,12 +90,13 @@ class Stops:
 
     def out_of_time(self) -> Stop | None:
         """Return the end of the session's time, if it has come."""
-        if self._clock() < self._deadline:
+        if self._clock() < self._session_ends():
             return None
         return Stop("study_deadline", f"limits.study_s = {self._limits.study_s}")
 
     def after(self, state: TrialState, result: ExperimentResult | None) -> None:
         """Take note of an attempt that has ended."""
+        self._cut_short = self._cut_short + 1 if state.status == "interrupted" else 0
         if result is not None:
             self._spent = self._spent.plus(result.figures.energy_total_j, result.provenance)
         elif state.status == "failed" and not self._failures.is_due(state.trial):
@@ -118,7 +133,7 @@ class Stops:
             "trial shows whether that is over"
         )
         ends = self._clock() + cool_down_s
-        while (now := self._clock()) < min(ends, self._deadline):
+        while (now := self._clock()) < min(ends, self._session_ends()):
             self._watcher.idle(Idle(trial, cool_down_s, ends - now, None))
             self._pause(min(TICK_S, ends - now))
             self._watcher.tick()

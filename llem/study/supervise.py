@@ -20,7 +20,9 @@ LATEST_TICK_S = 0.75
 would wake this processor twice as often, beside the work that is measured."""
 READS_AFTER_EXIT = 64  # of 64 KiB each: more than any pipe of ours holds
 STUDY_DEADLINE = "StudyDeadline"
-"""No fault of the attempt: the session is out of time."""
+STOOD_STILL = "StoodStill"
+CUT_SHORT = (STUDY_DEADLINE, STOOD_STILL)
+"""No faults of the attempt: the session is out of time, or stood still, and a measurement with a hole is none."""
 
 
 class Supervisor:
@@ -30,8 +32,8 @@ class Supervisor:
         attempt: The started worker.
         started_ns: A moment on ``time.monotonic_ns()`` before it was started: what it tells of begins later.
         deadlines: By when it must have come how far, on ``time.monotonic()``.
-        session_ends: When the session must be over, on the same clock; None for no such limit.
-        signals: Ending signals; one that comes ends the watching.
+        session_ends: Returns when the session must be over, on the same clock.
+        signals: Ending signals; one that comes ends the watching, and so does a standstill.
         on_phases: Called with the phases that the worker entered since the last call, in order.
         on_progress: Called when it tells of progress.
         tick: Called about twice a second.
@@ -43,7 +45,7 @@ class Supervisor:
         *,
         started_ns: int,
         deadlines: Deadlines,
-        session_ends: float | None = None,
+        session_ends: Callable[[], float] = lambda: math.inf,
         signals: EndingSignals,
         on_phases: Callable[[Sequence[PhaseMessage]], None],
         on_progress: Callable[[ProgressMessage], None],
@@ -51,8 +53,9 @@ class Supervisor:
     ) -> None:
         self._attempt = attempt
         self._deadlines = deadlines
-        self._session_ends = math.inf if session_ends is None else session_ends
+        self._session_ends = session_ends
         self._signals = signals
+        self._stood_before = len(signals.standstills.seen)
         self._on_phases = on_phases
         self._on_progress = on_progress
         self._tick = tick
@@ -74,11 +77,15 @@ class Supervisor:
             selector.register(self._signals.fileno(), selectors.EVENT_READ)
             last_tick = time.monotonic()
             while True:
-                ready = {key.fd for key, _ in selector.select(self._wait_s(last_tick))}
+                wait_s = self._wait_s(last_tick)
+                with self._signals.standstills.sleeping(wait_s):
+                    ready = {key.fd for key, _ in selector.select(wait_s)}
                 self._signals.check()
                 # Asked before reading: what a worker wrote before it exited is in the pipe by then.
                 exited = self._attempt.exit_fileno() in ready
                 outcome, over = self._read_rest() if exited else self._read()
+                if (stood := self._stood_still()) is not None:
+                    return stood  # before any limit is looked at, and whatever was measured
                 if outcome is not None or over or exited:
                     return outcome
                 now = time.monotonic()
@@ -89,10 +96,15 @@ class Supervisor:
                     self._tick()
 
     def _wait_s(self, last_tick: float) -> float:
-        return max(0.0, min(self._deadlines.next(), self._session_ends, last_tick + LATEST_TICK_S) - time.monotonic())
+        due = min(self._deadlines.next(), self._session_ends(), last_tick + LATEST_TICK_S)
+        return max(0.0, due - time.monotonic())
+
+    def _stood_still(self) -> Fault | None:
+        stood = self._signals.standstills.seen[self._stood_before :]
+        return Fault(STOOD_STILL, f"the session {stood[0].describe()}") if stood else None
 
     def _out_of_time(self, now: float) -> Fault | None:
-        if now >= self._session_ends:
+        if now >= self._session_ends():
             return Fault(STUDY_DEADLINE, "the study's deadline (limits.study_s) passed")
         overdue = self._deadlines.overdue(now)
         return None if overdue is None else Fault(*overdue)

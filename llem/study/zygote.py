@@ -1,7 +1,6 @@
 """The parent's side of a zygote: start it, have it fork workers and bury them, and end it when it fails."""
 
 import os
-import select
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from llem.study.cold import Streams
 from llem.study.leftovers import MARKER, kill_marked
 from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
+from llem.study.standstill import wait_awake
 
 IMPORT_TIMEOUT_S = 180.0
 """On a file system that is far away, torch takes its time."""
@@ -144,13 +144,10 @@ class Zygote:
         descriptors: Sequence[int],
         signals: EndingSignals | None,
     ) -> tuple[R, list[int]]:
-        waiting = [self._channel.fileno(), *([] if signals is None else [signals.fileno()])]
+        wait = wait_awake if signals is None else signals.wait
         try:
             socket.send_fds(self._channel, [request.model_dump_json().encode()], list(descriptors))
-            ready = select.select(waiting, [], [], timeout_s)[0]
-            if signals is not None:
-                signals.check()
-            if not ready:
+            if not wait([self._channel.fileno()], timeout_s):
                 raise ZygoteError(f"the zygote did not answer within {timeout_s:g} s")
             packet, received, _, _ = socket.recv_fds(self._channel, MOST_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:  # whatever the system calls it

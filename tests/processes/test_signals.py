@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -119,6 +120,37 @@ def test_a_second_signal_ends_a_worker_that_ignores_term_without_more_waiting(la
     recorded = datetime.fromisoformat(interrupted["recorded_at"])
     assert (recorded - told).total_seconds() < STOP_GRACE_S, "it waited for the grace that the first signal left"
     assert lab.survivors() == {}
+
+
+def states(lab: Any) -> set[str]:
+    """Return in which states the processes of a session are: T for a stopped one."""
+    return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in lab.survivors()}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTSTP, signal.SIGSTOP])
+def test_an_attempt_with_a_hole_is_made_anew_and_the_hole_is_in_no_limit(
+    lab: Any, until: Any, signum: signal.Signals
+) -> None:
+    session, study = lab.start(
+        lab.write(["first:hang_with_children", "ok"], measurement=METER, limits={"silence_s": 2}),
+        env={"LLEM_ACTING_RECORDER": "meter", "LLEM_ACTING_ZYGOTE": "ok"},
+        process_group=0,  # else no shell could continue it, and SIGTSTP is not heeded
+    )
+    study.wait_for("phase_entered", phase="measure")
+    session.signal(signum)
+    if signum == signal.SIGTSTP:
+        until(lambda: states(lab) == {"T"}, "all processes to stop")
+    else:
+        time.sleep(3.2)  # nothing tells of that one: it must be long enough to be seen
+    session.signal(signal.SIGCONT)
+    session.ended(0)
+    assert lab.survivors() == {}
+    (interrupted,) = study.events("experiment_interrupted")
+    why = "by SIGTSTP" if signum == signal.SIGTSTP else "stopped from outside"
+    assert why in interrupted["data"]["reason"]
+    assert study.events("experiment_failed") == []
+    assert list(study.completions().values()) == [1, 1]
+    assert study.findings() == []
 
 
 def test_a_signal_when_nothing_is_left_to_end_still_shows_in_the_exit_code(lab: Any) -> None:

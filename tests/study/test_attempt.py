@@ -57,7 +57,7 @@ def asked(make, tmp_path):
             **needs,
         )
         state = TrialState("e0_c1", 0, 1, planned.config_hash, {}, "e0_c1.json")
-        TrialAttempt(bench, Trial(state, 0, config, Grounds()), deadline=None).run()
+        TrialAttempt(bench, Trial(state, 0, config, Grounds())).run()
         assert [row.kind for row in chain.rows] == ["experiment_running", "experiment_failed"]
         (spec,) = launcher.specs
         return spec

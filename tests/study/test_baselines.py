@@ -1,5 +1,6 @@
 """When the bare devices are measured, and what becomes of a recording that fails."""
 
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,20 +32,22 @@ class Desk:
         self.told = []
         self.failing = None
         self.ended = False
+        self.stands_still_s = 0.0
         self.baselines = Baselines(
             lambda number: place / f"baseline_{number}.jsonl.gz",
             self,
             self.events.append,
             pause=self.pause,
             watcher=self,
-            deadline=deadline,
+            session_ends=lambda: math.inf if deadline is None else deadline,
             clock=lambda: self.now_s,
         )
 
     def pause(self, seconds: float) -> None:
         if self.ended:
             raise KeyboardInterrupt
-        self.now_s += seconds
+        self.now_s += seconds + self.stands_still_s
+        self.stands_still_s = 0.0
         self.waited_s += seconds
 
     def measuring_baseline(self, why: str, left_s: float) -> None:
@@ -227,3 +230,23 @@ def test_what_ends_the_wait_ends_the_baseline_without_an_event(desk):
     with pytest.raises(KeyboardInterrupt):
         desk.trial()
     assert desk.events == []
+
+
+def test_one_in_which_the_session_stood_still_is_unknown_and_measured_once_more(desk):
+    desk.stands_still_s = 10.0  # in the lead-in, where it harms nothing
+    assert desk.trial() == "first"
+    assert desk.events[-1].samples_file == "baseline_1.jsonl.gz"
+
+    def stand_still() -> None:
+        desk.stands_still_s = 3600.0 if desk.told[-1][1] == 1.0 else 0.0
+
+    desk.tick = stand_still
+    desk.trial(None, "idle_drift")
+    assert desk.trial() == "drift"
+    event = desk.events[-1]
+    assert (event.powers[0].power_w, event.samples_file) == (None, None)
+    assert "stood still" in event.powers[0].reason
+    assert not (desk.place / "baseline_2.jsonl.gz").exists()
+    desk.tick = lambda: None
+    assert desk.trial() == "first"
+    assert desk.events[-1].samples_file == "baseline_3.jsonl.gz"

@@ -14,6 +14,7 @@ from llem.sensors.samples import SampleWriter, read_samples
 from llem.study.checking import CheckSettings, check_at_start, recomputed
 from llem.study.folder import StudyFolder
 from llem.study.signals import EndingSignals
+from llem.study.standstill import Standstill
 
 COUNTER = Channel(id="e", sensor="nvml", device="GPU-1", boundary="gpu", kind="energy_j", provenance="counter")
 POWER = COUNTER.model_copy(
@@ -52,6 +53,16 @@ class ActedRecorder:
         return Stopped(sha256=writer.finish(), cost=RecorderCost(cpu_s=0, wall_s=1, edges=writer.edges))
 
 
+class StoppedMeanwhile(ActedRecorder):
+    """Was recording while the session stood still."""
+
+    signals: EndingSignals
+
+    def finish(self):
+        self.signals.standstills.seen.append(Standstill(60.0, 60.0, asked_for=True))
+        return super().finish()
+
+
 class Onlooker:
     def __init__(self):
         self.left_s, self.warnings = [], []
@@ -76,6 +87,7 @@ def check(tmp_path):
     def of(recorder, *channels, **settings):
         onlooker = Onlooker()
         with EndingSignals() as signals:
+            recorder.signals = signals
             event = check_at_start(
                 recorder,
                 SensorReport(channels=channels),
@@ -127,8 +139,9 @@ def test_a_check_that_cannot_be_recorded_is_a_warning_and_none(check):
     [
         (ActedRecorder(dies=True), "The recorder died."),
         (ActedRecorder(gain=1e306), "nothing can be made of their readings: "),
+        (StoppedMeanwhile(), "The session stopped for 60.0 s by SIGTSTP."),
     ],
-    ids=["its end", "readings beyond arithmetic"],
+    ids=["its end", "readings beyond arithmetic", "a hole"],
 )
 def test_a_check_that_comes_to_nothing_leaves_no_file(check, tmp_path, recorder, told):
     event, onlooker = check(recorder, COUNTER, POWER, idle_s=JUDGED_S)

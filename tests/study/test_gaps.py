@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from llem.domain.errors import SensorError
@@ -46,7 +48,12 @@ class World:
     def keeper(self, deadline_s=None, **gaps):
         deadline = None if deadline_s is None else 1000 + deadline_s
         return GapKeeper(
-            Gaps(**gaps), ask=self.ask, pause=self.pause, watcher=self, deadline=deadline, clock=self.clock
+            Gaps(**gaps),
+            ask=self.ask,
+            pause=self.pause,
+            watcher=self,
+            session_ends=lambda: math.inf if deadline is None else deadline,
+            clock=self.clock,
         )
 
 

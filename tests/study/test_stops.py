@@ -1,12 +1,14 @@
+import math
 from types import SimpleNamespace
 
 import pytest
 
+from llem.domain.errors import EnvironmentNotFitError
 from llem.domain.spec import Limits
 from llem.projections.failures import FailureFold
 from llem.projections.manifest import ManifestFold
 from llem.projections.trials import TrialState
-from llem.study.stops import Stops
+from llem.study.stops import MOST_CUT_SHORT, Stops
 
 
 class Looking:
@@ -26,7 +28,7 @@ class Looking:
 class Desk:
     """Stops over a clock that moves when somebody waits."""
 
-    def __init__(self, *, in_a_row=0, deadline=None, fail_fast=False, **limits):
+    def __init__(self, *, in_a_row=0, deadline=lambda: math.inf, fail_fast=False, **limits):
         self.now = 0.0
         self.watcher = Looking()
         self.limits = Limits(**limits)
@@ -37,7 +39,7 @@ class Desk:
             self.limits,
             ManifestFold(),
             self.failures,
-            deadline=deadline,
+            session_ends=deadline,
             fail_fast=fail_fast,
             pause=self.wait,
             watcher=self.watcher,
@@ -82,7 +84,7 @@ def test_a_session_that_finds_the_breaker_open_probes_at_once():
 
 
 def test_a_cool_down_ends_with_the_session_s_time():
-    desk = Desk(consecutive_failures=1, cool_down_s=60.0, deadline=2.0, study_s=2.0)
+    desk = Desk(consecutive_failures=1, cool_down_s=60.0, deadline=lambda: 2.0, study_s=2.0)
     desk.stops.before("a")
     desk.failures.in_a_row = 1
     assert desk.stops.before("b").reason == "study_deadline"
@@ -111,3 +113,28 @@ def test_the_first_failure_ends_a_session_that_is_to_fail_fast_unless_it_is_trie
     stop = desk.stops.before("b")
     assert (stop and stop.reason) == reason
     assert stop is None or stop.detail == "a failed: OutOfMemory"
+
+
+def test_a_session_that_is_stopped_again_and_again_comes_to_an_end():
+    desk = Desk()
+    state = TrialState("a", 0, 1, "hash", {}, "a.json", status="interrupted")
+    for _ in range(MOST_CUT_SHORT - 1):
+        desk.stops.after(state, None)
+        assert desk.stops.before("a") is None
+    state.status = "completed"
+    desk.stops.after(state, None)
+    state.status = "interrupted"
+    for _ in range(MOST_CUT_SHORT):
+        assert desk.stops.before("a") is None
+        desk.stops.after(state, None)
+    with pytest.raises(EnvironmentNotFitError, match="stopped again and again"):
+        desk.stops.before("a")
+
+
+def test_a_session_that_stood_still_has_that_much_longer():
+    ends = [5.0]
+    desk = Desk(study_s=5.0, deadline=lambda: ends[0])
+    desk.now = 6.0
+    assert desk.stops.out_of_time().reason == "study_deadline"
+    ends[0] += 3600.0
+    assert desk.stops.out_of_time() is None

@@ -8,7 +8,8 @@ from llem.domain.messages import PhaseMessage, ProgressMessage, ResultMessage
 from llem.domain.spec import Limits
 from llem.study.launcher import Fault
 from llem.study.signals import EndingSignals
-from llem.study.supervise import Supervisor
+from llem.study.standstill import Standstill
+from llem.study.supervise import STOOD_STILL, Supervisor
 
 
 class Speaking:
@@ -81,3 +82,23 @@ def test_a_phase_out_of_turn_is_not_told(heard):
     told, outcome = heard([phase("measure"), phase("load")])
     assert told == [["measure"]]
     assert outcome.error_type == "ProtocolViolation"
+
+
+def test_an_attempt_across_which_the_session_stood_still_is_cut_short_and_no_limit_counts_that():
+    worker = Speaking([phase("load")], [phase("warmup")])
+    with EndingSignals() as signals:
+
+        def stand_still(messages):
+            signals.standstills.seen.append(Standstill(3600.0, 3600.0, asked_for=True))
+
+        outcome = Supervisor(
+            worker,
+            started_ns=time.monotonic_ns(),
+            deadlines=Deadlines(Limits(trial_s=60), time.monotonic() - 3600),
+            signals=signals,
+            on_phases=stand_still,
+            on_progress=print,
+            tick=lambda: None,
+        ).watch()
+    worker.close()
+    assert outcome == Fault(STOOD_STILL, "the session stopped for 3600.0 s by SIGTSTP")
