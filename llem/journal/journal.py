@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from llem.domain.redaction import redacted
 from llem.domain.row import COLUMNS, GENESIS, Row, chain_hash, row_of
 from llem.journal import schema
 from llem.journal.mounts import JournalMode, mount_of
+from llem.journal.place import Place
+from llem.journal.storage import trouble_with
 
 WAL_PAGES = 128
 # EXTRA syncs the folder too: a rollback journal is gone for good when its name is.
@@ -73,6 +76,8 @@ class Journal:
             last = self._db.execute(f"SELECT {COLUMNS} FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own messages may quote damaged text
             raise _cannot_write(path, error) from error
+        log = [path.with_name(f"{path.name}-wal")] if self.mode == "wal" else []
+        self._place = Place([path, *log])
         self._seq: int = last[0] if last else 0
         self._hash: str = last[-1] if last else GENESIS
         self.session: int = last[2] if last else 1
@@ -134,12 +139,36 @@ class Journal:
                     self._db.executemany(INSERT, rows)
         except sqlite3.Error as error:
             raise _cannot_write(self.path, error) from error
+        self.require_place()
         self._seq, self._hash = rows[-1].seq, rows[-1].hash
 
+    def require_place(self) -> None:
+        """Make sure that the file that is open is the one at ``path``, and its log the one beside it.
+
+        Raises:
+            JournalError: One was moved, replaced or deleted: what is appended now would be found by nobody.
+        """
+        try:
+            self._place.require()
+        except JournalError:
+            with suppress(sqlite3.Error):  # a log that was deleted is there for us alone, and as long as we have it
+                self._db.execute("PRAGMA wal_checkpoint").fetchall()
+            raise
+
     def rows(self, kinds: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the rows of some kinds, or all, in order."""
+        """Yield the rows of some kinds, or all, in order.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
         chosen = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
-        return map(row_of, self._db.execute(f"SELECT {COLUMNS} FROM events {chosen} ORDER BY seq", kinds))
+        try:
+            yield from map(row_of, self._db.execute(f"SELECT {COLUMNS} FROM events {chosen} ORDER BY seq", kinds))
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise JournalError(
+                f"The journal {self.path} cannot be read: {error}.",
+                remedy="See what `dmesg` says of its disk. `llem study log FOLDER --verify` says what is left of it.",
+            ) from error
 
     def row(self, seq: int) -> Row:
         """Return the row of event number ``seq``.
@@ -226,10 +255,5 @@ def _json_text(event: Event) -> str:
 
 
 def _cannot_write(path: Path, error: Exception) -> JournalError:
-    return JournalError(
-        f"The journal {path} cannot be written: {error}.",
-        remedy=(
-            "Check that the disk has space and the folder is writable, then run `llem study resume`: "
-            "everything recorded so far is kept."
-        ),
-    )
+    trouble = trouble_with(path, error)
+    return JournalError(f"The journal {path} cannot be written: {trouble.found}.", remedy=trouble.remedy)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from llem.domain.errors import JournalLockedError, StudyError
+from llem.journal.storage import unwritable
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class StudyLock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            raise StudyError(
-                f"The study's lock {path} cannot be opened: {error.strerror}.",
-                remedy="Make the study folder writable, then try again.",
-            ) from error
+            raise unwritable(f"The study's lock {path}", error) from error
         try:
             taken = acquired(self._fd)
         except OSError as error:
@@ -56,8 +54,12 @@ class StudyLock:
         if not taken:
             os.close(self._fd)
             raise locked_error(path)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
+        except OSError as error:
+            os.close(self._fd)
+            raise unwritable(f"The study's lock {path}", error) from error
 
     def release(self) -> None:
         """Let go of the lock. Closing the descriptor is what releases it."""

@@ -126,7 +126,12 @@ def _connect(path: Path, spare: ExitStack) -> sqlite3.Connection:
     except (sqlite3.Error, UnicodeDecodeError):
         try:
             return _opened(_copy([path, *logs], spare).as_uri() + "?mode=rw")
-        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise JournalError(
+                f"The journal {path} can be read from a copy alone, which cannot be made: {error.strerror or error}.",
+                remedy="Set TMPDIR to a folder with more space than the journal takes, then try again.",
+            ) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _damaged(path, error) from error
 
 

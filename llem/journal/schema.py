@@ -3,11 +3,12 @@
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from llem.domain.errors import EnvironmentNotFitError, JournalError
 from llem.journal.mounts import JournalMode
+from llem.journal.storage import trouble_with
 
 APPLICATION_ID = int.from_bytes(b"llem", "big")
 SCHEMA_VERSION = 1
@@ -43,24 +44,15 @@ def migrate(path: Path, mode: JournalMode) -> None:
 
     try:
         path.touch()  # as the umask has it: SQLite itself would let no group write
-        connection = sqlite3.connect(path)
-    except OSError as error:
-        raise _cannot_create(path, error) from error
-    try:
-        connection.execute(f"PRAGMA journal_mode={mode}")
-        connection.execute("PRAGMA synchronous=EXTRA")
-        journal_migrations.apply(Database(connection))
-    except sqlite3.Error as error:
-        raise _cannot_create(path, error) from error
-    finally:
-        connection.close()
-
-
-def _cannot_create(path: Path, error: Exception) -> JournalError:
-    return JournalError(
-        f"The journal {path} cannot be created or brought forward: {error}.",
-        remedy="Check that the folder is writable and the disk has space.",
-    )
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA journal_mode={mode}")
+            connection.execute("PRAGMA synchronous=EXTRA")
+            journal_migrations.apply(Database(connection))
+    except (OSError, sqlite3.Error) as error:
+        trouble = trouble_with(path, error)
+        raise JournalError(
+            f"The journal {path} cannot be created or brought forward: {trouble.found}.", remedy=trouble.remedy
+        ) from error
 
 
 @contextmanager

@@ -130,5 +130,5 @@ def test_a_folder_without_a_lock_file_is_free_and_stays_as_it_is(path):
 
 
 def test_a_lock_that_cannot_be_opened_is_a_study_error(tmp_path):
-    with pytest.raises(StudyError, match="cannot be opened: No such file"):
+    with pytest.raises(StudyError, match="cannot be written: its folder is gone"):
         StudyLock(tmp_path / "nowhere" / "journal.lock", HOLDER)
