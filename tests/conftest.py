@@ -33,7 +33,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "llem"))
 # The processes that tests start by the hundred would each compile all of llem anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-pytest_plugins = ["distribution", "lab"]
+pytest_plugins = ["distribution", "lab", "small_disk"]
 
 SHA = "a" * 64
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

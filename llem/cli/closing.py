@@ -31,7 +31,8 @@ def close_session(ending: Ending, fold: ManifestFold, root: Path, *, as_json: bo
         for told in (invalid_text(fold), budget_text(fold), stopped_text(ending)):
             if told is not None:
                 tell(told)
-        tell(next_step(ending.reason, fold, root))
+        if ending.error is None or root.is_dir():  # where it has gone, the error says what to do
+            tell(next_step(ending.reason, fold, root))
     except OSError:
         silence_broken_streams()  # nobody looks any more; the exit code tells all the same
     return ending.exit_code

@@ -9,7 +9,7 @@ from llem.cli.doctorview import CheckProgress, Examined, show
 from llem.cli.screen import say, tell
 from llem.cli.text import json_text
 from llem.domain.checked import capabilities
-from llem.domain.errors import SensorError
+from llem.domain.errors import SensorError, StudyError
 from llem.domain.names import SAMPLES_ENDING
 from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
@@ -80,7 +80,7 @@ def _checked(
         with CheckProgress() as progress:
             samples, log = spare / f"check{SAMPLES_ENDING}", spare / "load.log"
             event = check_now(recorder, report, samples, log, signals, progress, CheckSettings())
-    except SensorError as error:
+    except (SensorError, StudyError) as error:  # the second: its disk is full
         return None, error.message
     return (event.check, None) if event else (None, "no channel here measures energy")
 

@@ -1,6 +1,5 @@
 """What ``plan``, ``run`` and ``resume --study`` share: a file into a plan, and the question before a large one."""
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from llem.cli.screen import tell
 from llem.cli.text import duration_text, printable
 from llem.domain.errors import InputError
+from llem.study.disk import room_at
 from llem.study.estimate import Estimate
 from llem.study.load import ManyTrialsError, load_study
 from llem.study.plan import StudyPlan, plan_study
@@ -73,10 +73,5 @@ def _agreed(question: str) -> bool:
 
 def free_bytes(output: Path) -> int | None:
     """Return the free space where ``output`` lies or will lie; None where it cannot be known."""
-    place = output.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        return shutil.disk_usage(place).free
-    except OSError:
-        return None
+    room = room_at(output)
+    return None if room is None else room.free_bytes

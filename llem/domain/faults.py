@@ -47,10 +47,11 @@ CAUSES: dict[str, Cause] = {
 HARDWARE = re.compile(
     r"\bxid\b|\becc error|unspecified launch failure|hardware stack error|fallen off the bus|\bgpu is lost\b"
     r"|launch timed out|devices? (?:are|is) busy or unavailable|cuda unknown error|system not yet initialized"
-    r"|driver/library version mismatch|driver shutting down|input/output error|stale file handle",
+    r"|driver/library version mismatch|driver shutting down|input/output error|stale file handle"
+    r"|no space left on device|disk quota exceeded|read-only file system",
     re.IGNORECASE,
 )
-"""Words by which drivers and the kernel tell of hardware, whatever exception they come in."""
+"""Words by which drivers and the kernel tell of hardware and disks, whatever exception they come in."""
 
 
 def cause_of(error_type: str, error_message: str) -> Cause:

@@ -74,10 +74,14 @@ class Use(Value):
 
 
 class RecorderFailed(Value):
-    """A command failed; nothing is being recorded now."""
+    """A command failed, or the file cannot be written any more, which is said unasked; nothing is being recorded now.
+
+    ``errno`` is the system's number of the error where that was about the file.
+    """
 
     did: Literal["failed"] = "failed"
     reason: str
+    errno: int | None = None
 
 
 Reply = Annotated[Ready | Started | Stopped | Temperatures | Use | RecorderFailed, Field(discriminator="did")]

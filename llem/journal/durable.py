@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -29,13 +30,19 @@ def write_parts_durably(path: Path, parts: Iterable[bytes]) -> None:
         part.replace(path)
         sync_folder(path.parent)
     except OSError:
-        part.unlink(missing_ok=True)
+        discard(part)
         raise
 
 
 def _not_through_a_link(path: str, flags: int) -> int:
     """Open a file that lies here: a link that somebody put in its place may lead anywhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def discard(path: Path) -> None:
+    """Remove a file that belongs to nothing, if it is there and can be removed: the next session looks again."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

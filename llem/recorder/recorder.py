@@ -77,7 +77,7 @@ class Recorder:
         self._replies = replies
         self._writer: SampleWriter | None = None
         self._began = (0.0, 0.0)
-        self._failure = "nothing was being recorded"
+        self._failure = RecorderFailed(reason="nothing was being recorded")
 
     def run(self) -> None:
         """Serve until the commands end."""
@@ -110,15 +110,18 @@ class Recorder:
             else:
                 self._tell_use()
         except OSError as error:
-            self._give_up(error)
-            self._reply(RecorderFailed(reason=self._failure))
+            if isinstance(command, StartRecording | StopRecording):
+                self._give_up(error)
+            else:
+                self._reply(RecorderFailed(reason=str(error)))
 
     def _give_up(self, error: OSError) -> None:
-        """Drop the file that cannot be written; the next command is told."""
-        self._failure = f"the raw edges cannot be written: {error}"
+        """Drop the file that cannot be written, and say so at once: what is measured now has no record."""
+        self._failure = RecorderFailed(reason=f"the raw edges cannot be written: {error}", errno=error.errno)
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
+        self._reply(self._failure)
 
     def _start(self, path: Path) -> None:
         if self._writer is not None:
@@ -130,12 +133,13 @@ class Recorder:
 
     def _stop(self) -> None:
         if self._writer is None:
-            self._reply(RecorderFailed(reason=self._failure))
+            self._reply(self._failure)
             return
-        self._take_all(self._writer)
-        writer, self._writer = self._writer, None
+        writer = self._writer
+        self._take_all(writer)
         cpu, wall = self._began
         sha256 = writer.finish()
+        self._writer = None
         cost = RecorderCost(
             cpu_s=time.process_time() - cpu,
             wall_s=time.monotonic() - wall,

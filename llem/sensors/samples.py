@@ -10,6 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -86,12 +87,9 @@ class SampleWriter:
 
     def abandon(self) -> None:
         """Drop the file, whatever state it is in."""
-        for file in (self._gzip, self._raw):
-            try:
-                file.close()
-            except OSError:
-                pass  # a full disk: what could not be written is dropped anyway
-        self._part.unlink(missing_ok=True)
+        for drop in (self._gzip.close, self._raw.close, self._part.unlink):
+            with suppress(OSError):  # a full disk: what could not be written is dropped anyway
+                drop()
 
     def _write(self, line: object) -> None:
         self._gzip.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")

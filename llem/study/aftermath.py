@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from llem.domain.events import Event, ExperimentInterrupted, ResultRejected
 from llem.domain.row import Row
+from llem.journal.storage import unwritable
 from llem.projections.manifest import ManifestFold
 from llem.study.folder import StudyFolder
 from llem.study.integrity import (
@@ -33,7 +34,23 @@ def settle_aftermath(
         launcher: Ends processes of earlier sessions.
         append: Records an event durably.
         warn: Told what deserves a person's attention.
+
+    Raises:
+        StudyError: A file cannot be moved or removed.
     """
+    try:
+        _settle(folder, fold, launcher, append, warn)
+    except OSError as error:
+        raise unwritable(f"What earlier sessions left in {folder.root}", error) from error
+
+
+def _settle(
+    folder: StudyFolder,
+    fold: ManifestFold,
+    launcher: Launcher,
+    append: Callable[[Event], Row],
+    warn: Callable[[str], None],
+) -> None:
     swept = launcher.sweep()
     if swept:
         warn(f"ended {swept} processes that an earlier session left behind")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from llem.domain.baseline import has_meter
 from llem.domain.deadlines import Deadlines
-from llem.domain.errors import EnvironmentNotFitError, JournalError, LlemError, SensorError
+from llem.domain.errors import JournalError, LlemError, SensorError, StudyError
 from llem.domain.events import (
     Event,
     ExperimentCompleted,
@@ -23,7 +23,8 @@ from llem.domain.messages import PhaseMessage, WorkerSpec
 from llem.domain.recording import Stopped
 from llem.domain.result import ARITHMETIC, ExperimentResult, Headline
 from llem.domain.sensing import read_by
-from llem.journal.durable import write_durably
+from llem.journal.durable import discard, write_durably
+from llem.journal.storage import unwritable
 from llem.sensors.samples import PART, Samples, read_samples
 from llem.study.bench import Bench, Trial
 from llem.study.evaluation import evaluated
@@ -70,9 +71,10 @@ class TrialAttempt:
 
         Raises:
             SessionInterrupted: An ending signal came; the attempt is recorded as interrupted.
-            EnvironmentNotFitError: What was measured cannot be written.
+            StudyError: What it measures cannot be recorded.
         """
         bench, state = self._bench, self._state
+        bench.disk.require_room()
         start = bench.launcher.prepare(self._spec(), self._log, bench.signals)
         if start.warning:
             bench.watcher.warn(start.warning)
@@ -98,6 +100,8 @@ class TrialAttempt:
             if not self._settled and not isinstance(error, JournalError):
                 self._interrupt(_reason(error))
             raise
+        result = [bench.folder.results / state.result_name(self._number)] if self._made else []
+        bench.disk.took([self._log, self._samples, *result])
         return self._made
 
     def _work(self) -> None:
@@ -149,6 +153,8 @@ class TrialAttempt:
 
         def tick() -> None:
             self._bench.watcher.tick()
+            self._bench.disk.require_place()
+            self._bench.recorders.check()
             soak.tick()
 
         supervisor = Supervisor(
@@ -197,10 +203,7 @@ class TrialAttempt:
         try:
             write_durably(self._bench.folder.result(name), data)
         except OSError as error:
-            raise EnvironmentNotFitError(
-                f"The result {name} cannot be written: {error.strerror}.",
-                remedy="Make space or mend the folder, then run `llem study resume`: this trial runs again.",
-            ) from error
+            raise unwritable(f"The result {self._bench.folder.results / name}", error) from error
         self._end_with(
             ExperimentCompleted(
                 trial=self._state.trial,
@@ -287,16 +290,24 @@ class TrialAttempt:
         self._recording = False
         try:
             stopped = self._bench.recorders.finish()
-            return stopped, read_samples(self._samples)
         except SensorError as error:
             self._unrecorded = error.message
-            self._samples.with_name(self._samples.name + PART).unlink(missing_ok=True)
+            discard(self._samples.with_name(self._samples.name + PART))
             return None, None
+        return stopped, self._read_back()
+
+    def _read_back(self) -> Samples:
+        """Return what the recorder wrote and synced a moment ago: that it cannot be read is the disk's fault."""
+        try:
+            return read_samples(self._samples)
+        except SensorError as error:
+            remedy = "See what `dmesg` says of the disk and mend it, then run `llem study resume`."
+            raise StudyError(error.message, remedy=remedy) from error
 
     def _drop_recording(self) -> None:
         """Stop recording; what was recorded belongs to no result."""
         self._finish_recording()
-        self._samples.unlink(missing_ok=True)
+        discard(self._samples)
 
     def _fail(self, fault: Fault, exited: Exit | None) -> None:
         by_itself = exited if exited is not None and not exited.forced else None

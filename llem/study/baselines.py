@@ -13,6 +13,7 @@ from llem.domain.recording import Stopped
 from llem.domain.result import ExperimentResult
 from llem.domain.sensing import SensorReport, read_by
 from llem.domain.spec import Measurement
+from llem.journal.durable import discard
 from llem.sensors.samples import PART, read_samples
 from llem.study.standstill import STOOD_STILL_S
 
@@ -151,8 +152,8 @@ class Baselines:
             powers = self._powers(samples, start_ns, end_ns)
         except (SensorError, ArithmeticError, ValueError) as error:  # the last two: readings beyond arithmetic
             self._failed += 1
-            samples.unlink(missing_ok=True)
-            samples.with_name(samples.name + PART).unlink(missing_ok=True)
+            discard(samples)
+            discard(samples.with_name(samples.name + PART))
             return BaselineMeasured(powers=self._unknown(error), why=why, start_ns=start_ns, end_ns=end_ns)
         self._failed = 0
         return BaselineMeasured(

@@ -12,6 +12,7 @@ from llem.domain.row import Row
 from llem.domain.spec import ExperimentConfig
 from llem.domain.steadiness import STEADY_S
 from llem.projections.trials import TrialState
+from llem.study.disk import StudyDisk
 from llem.study.folder import StudyFolder
 from llem.study.grounds import Grounds
 from llem.study.launcher import Fault, Launcher
@@ -63,6 +64,7 @@ class Bench:
         recorders: Reads the sensors.
         signals: Ending signals.
         watcher: Looks on.
+        disk: Looks after what all of that is written to.
         stagger: Segments that the windows need for a sensor's sake; None where they need none.
         least_guard_s: What guards need for a sensor's sake, in seconds.
         steady_s: For so long a device must not have changed before a soak ends, in seconds.
@@ -78,6 +80,7 @@ class Bench:
     recorders: Recorders
     signals: EndingSignals
     watcher: Watcher
+    disk: StudyDisk
     stagger: Stagger | None = None
     least_guard_s: float = 0.0
     steady_s: float = STEADY_S

@@ -14,6 +14,7 @@ from llem.domain.recording import Stopped
 from llem.domain.sensing import SensorReport
 from llem.domain.sensor_check import SensorCheck
 from llem.domain.sensor_checking import check_sensors
+from llem.journal.durable import discard
 from llem.sensors.samples import PART, Samples, read_samples
 from llem.study.folder import StudyFolder
 from llem.study.loading import LOAD_COMMAND, TICK_S, put_under_load
@@ -160,8 +161,8 @@ def check_at_start(
     except (SensorError, ArithmeticError, ValueError) as error:  # the last two: readings beyond arithmetic
         why = error.message if isinstance(error, SensorError) else f"nothing can be made of their readings: {error}"
         watcher.warn(f"the sensors were not checked: {why}")
-        samples.unlink(missing_ok=True)
-        samples.with_name(samples.name + PART).unlink(missing_ok=True)
+        discard(samples)
+        discard(samples.with_name(samples.name + PART))
         return None
     for spoiler in sensor_spoilers(event.check) if event else ():
         watcher.warn(f"{spoiler.where}: {spoiler.found}")

@@ -11,6 +11,7 @@ from llem.domain.sensing import Provenance
 from llem.domain.spec import CoolDown, ExperimentConfig, Gap
 from llem.journal.reader import open_reader
 from llem.projections.history import HistoryFold, TrialCost
+from llem.projections.manifest import ManifestFold
 from llem.study.chain import checked
 from llem.study.folder import PARTS, StudyFolder
 from llem.study.plan import StudyPlan
@@ -119,6 +120,19 @@ def least_duration_s(config: ExperimentConfig, overhead_s: float | None) -> floa
     return (1 + 2 * windows) * method.guard_s + windows * method.min_window_s
 
 
+def bytes_left_to_write(folder: StudyFolder, fold: ManifestFold, more: int = 0) -> int:
+    """Return what the trials that are left will write, if they are like those that have run.
+
+    Args:
+        folder: The study's folder.
+        fold: The study.
+        more: How many trials are about to be added.
+    """
+    left = len(fold.trials) - fold.count("completed") + more
+    begun = len(fold.trials) - fold.count("pending")
+    return left * TRIAL_BYTES if not begun else round(_held_bytes([folder.root]) / begun * left)
+
+
 def _gaps(plan: StudyPlan) -> tuple[float, float]:
     """Return the seconds of all fixed gaps, and what cool-downs may take at most."""
     gaps, trials, cycles = plan.study.gaps, plan.trials, plan.study.cycles
@@ -164,7 +178,11 @@ def _power_w(costs: Iterable[TrialCost]) -> float | None:
 def _disk_bytes(trials: int, running_s: float, earlier: Sequence[Path], earlier_trials: int) -> int:
     if not earlier_trials:
         return round(JOURNAL_BYTES + trials * TRIAL_BYTES + running_s * RECORDED_BYTES_PER_S)
-    files = [path for folder in earlier for part in PARTS for path in (folder / part).rglob("*") if path.is_file()]
-    journals = [StudyFolder(folder).journal for folder in earlier]
-    held = sum(path.stat().st_size for path in (*files, *journals))
-    return round(held / earlier_trials * trials)
+    return round(_held_bytes(earlier) / earlier_trials * trials)
+
+
+def _held_bytes(folders: Sequence[Path]) -> int:
+    """Return what studies hold: their journals and all files in their parts."""
+    files = [path for folder in folders for part in PARTS for path in (folder / part).rglob("*") if path.is_file()]
+    journals = [StudyFolder(folder).journal for folder in folders]
+    return sum(path.stat().st_size for path in (*files, *journals))

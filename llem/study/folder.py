@@ -8,6 +8,7 @@ from pathlib import Path
 from llem.domain.errors import JournalError, StudyError
 from llem.domain.names import SAMPLES_ENDING
 from llem.journal.durable import sync_folder, write_durably
+from llem.journal.storage import unwritable
 
 PARTS = ("results", "samples", "logs")
 OWN = (
@@ -85,6 +86,18 @@ class StudyFolder:
     def logs(self) -> Path:
         """Return the folder of the workers' and the recorder's output."""
         return self.root / "logs"
+
+    def make_parts(self) -> None:
+        """Create what is missing of its parts: an archive may leave out what is empty.
+
+        Raises:
+            StudyError: It cannot be created.
+        """
+        try:
+            for part in PARTS:
+                (self.root / part).mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable(f"The study folder {self.root}", error) from error
 
 
 def study_dir(output_dir: Path, name: str, started_at: datetime) -> Path:
@@ -172,5 +185,4 @@ def keep_study_files(folder: StudyFolder, files: Sequence[tuple[str, bytes]], *,
         try:
             write_durably(path, content)
         except OSError as error:
-            remedy = "Check the disk's space."
-            raise StudyError(f"{path} cannot be written: {error.strerror}.", remedy=remedy) from error
+            raise unwritable(str(path), error) from error

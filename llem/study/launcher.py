@@ -105,6 +105,7 @@ class Start(Protocol):
 
         Raises:
             OSError: It cannot be started.
+            StudyError: Its log cannot be written.
             SessionInterrupted: An ending signal came.
         """
 

@@ -1,7 +1,6 @@
 """The launcher of this machine: forks workers from a zygote where that is as good as a new process."""
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fcntl import F_SETPIPE_SZ, fcntl
@@ -117,7 +116,10 @@ class LocalStart:
         kills = KillWatch(self.group)
         try:
             _widen(reader)
-            with tempfile.TemporaryFile() as specification, open_log(self.log, anew=True) as output:
+            with (
+                open_log(self.log, anew=True) as output,
+                os.fdopen(os.memfd_create("specification"), "wb") as specification,
+            ):
                 # A file, not a pipe: a worker that never reads its specification cannot block us.
                 specification.write(self.spec.model_dump_json().encode())
                 specification.seek(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llem.domain.redaction import redacted
+from llem.journal.storage import unwritable
 
 MODE = 0o600
 MOST_BYTES = 1_000_000
@@ -16,10 +17,13 @@ def open_log(path: Path, *, anew: bool = False) -> BinaryIO:
     """Open a log for writing, behind what it holds, or ``anew``.
 
     Raises:
-        OSError: It cannot be written, or somebody has put a link there, which may lead anywhere.
+        StudyError: It cannot be written, or somebody has put a link there, which may lead anywhere.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_TRUNC if anew else os.O_APPEND)
-    return os.fdopen(os.open(path, flags, MODE), "wb")
+    try:
+        return os.fdopen(os.open(path, flags, MODE), "wb")
+    except OSError as error:
+        raise unwritable(f"The log {path}", error) from error
 
 
 def redact_log(path: Path) -> None:

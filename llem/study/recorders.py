@@ -55,6 +55,7 @@ class Recorders:
 
         Raises:
             SensorError: Nothing is being recorded.
+            StudyError: ``samples`` cannot be written.
         """
         try:
             client = self._running()
@@ -71,6 +72,7 @@ class Recorders:
 
         Raises:
             SensorError: There is no complete record.
+            StudyError: It could not be written.
         """
         self._recording = False
         try:
@@ -108,6 +110,15 @@ class Recorders:
         except SensorError:
             self.close()
             raise
+
+    def check(self) -> None:
+        """Make sure that what is being recorded can be written.
+
+        Raises:
+            StudyError: It cannot.
+        """
+        if self._client is not None and self._recording:
+            self._client.check()
 
     def close(self) -> None:
         """End the recorder."""

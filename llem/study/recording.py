@@ -29,6 +29,7 @@ from llem.domain.recording import (
     Use,
 )
 from llem.domain.sensing import DeviceUse, SensorReport, Temperature
+from llem.journal.storage import unwritable
 from llem.lifeline import tied_to_us
 from llem.study.logs import open_log
 from llem.study.signals import EndingSignals
@@ -48,6 +49,8 @@ R = TypeVar("R", Ready, Started, Stopped, Temperatures, Use)
 class RecorderClient:
     """A running recorder. Every way in which it can fail is a SensorError: a null figure with that reason.
 
+    But what cannot be written is a StudyError: the disk's fault, which no trial is to be measured under.
+
     Args:
         sensors: Names of the sensors to open.
         log: Where its output goes.
@@ -56,6 +59,7 @@ class RecorderClient:
 
     Raises:
         SensorError: It cannot be started.
+        StudyError: Its log cannot be written.
         SessionInterrupted: An ending signal came.
     """
 
@@ -68,6 +72,7 @@ class RecorderClient:
     ) -> None:
         self._signals = signals
         self._partial = b""
+        self._samples = Path()
         try:
             with open_log(log) as output:
                 self._process = subprocess.Popen(
@@ -91,7 +96,9 @@ class RecorderClient:
 
         Raises:
             SensorError: It does not record.
+            StudyError: ``samples`` cannot be written.
         """
+        self._samples = samples
         self._command(StartRecording(file=str(samples)))
         self._await(Started, REPLY_TIMEOUT_S)
 
@@ -100,6 +107,7 @@ class RecorderClient:
 
         Raises:
             SensorError: The file is not complete.
+            StudyError: It could not be written.
         """
         self._command(StopRecording())
         return self._await(Stopped, REPLY_TIMEOUT_S)
@@ -121,6 +129,22 @@ class RecorderClient:
         """
         self._command(TellUse())
         return self._await(Use, REPLY_TIMEOUT_S).devices
+
+    def check(self) -> None:
+        """Hear what it says unasked, while it records. A recorder that died meanwhile is left to ``finish``.
+
+        Raises:
+            StudyError: The file cannot be written any more.
+        """
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], 0)[0]:
+            return
+        try:
+            reply = self._reply(time.monotonic() + REPLY_TIMEOUT_S)
+        except SensorError:
+            return
+        if isinstance(reply, RecorderFailed):
+            self._require_disk(reply)
 
     def close(self) -> None:
         """End the recorder: it leaves when its commands end, or is killed; and what its libraries have started."""
@@ -158,6 +182,8 @@ class RecorderClient:
             reply = self._reply(timeout_s)  # that one answers a question which nobody waits for any more
         if isinstance(reply, expected):
             return reply
+        if isinstance(reply, RecorderFailed):
+            self._require_disk(reply)
         reason = reply.reason if isinstance(reply, RecorderFailed) else f"it answered {reply.did!r}"
         raise SensorError(f"The recorder failed: {reason}.", remedy="See logs/recorder.log.")
 
@@ -179,6 +205,10 @@ class RecorderClient:
             return REPLY.validate_json(line)
         except ValidationError:
             raise SensorError(f"The recorder says {shown(line)}.", remedy="See logs/recorder.log.") from None
+
+    def _require_disk(self, reply: RecorderFailed) -> None:
+        if reply.errno is not None:
+            raise unwritable(f"The raw edges {self._samples}", OSError(reply.errno, os.strerror(reply.errno)))
 
     def _died(self) -> SensorError:
         return SensorError("The recorder died.", remedy="See logs/recorder.log.")

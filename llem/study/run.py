@@ -9,17 +9,20 @@ from pathlib import Path
 
 from llem.domain.decoding import typed_event
 from llem.domain.errors import InputError, JournalError
-from llem.domain.events import ExperimentPlanned
+from llem.domain.events import ExperimentPlanned, StudyExtended
 from llem.journal.journal import Journal, utc_now
 from llem.journal.lock import StudyLock
 from llem.journal.reader import no_plan, open_reader
 from llem.journal.salvage import log_hides
+from llem.journal.storage import MAKE_SPACE
 from llem.projections.manifest import ManifestFold
 from llem.projections.plan import PlanFold
 from llem.study.anchors import agreement, anchor_findings, anchors_of, sound_anchors
 from llem.study.chain import checked
 from llem.study.device_locks import may_use_gpus
 from llem.study.diagnosis import examine
+from llem.study.disk import require_room
+from llem.study.estimate import bytes_left_to_write, estimate
 from llem.study.extend import Extension, Revision
 from llem.study.folder import StudyFolder, create_study_dir, keep_study_files, study_dir, study_in
 from llem.study.host import require_linux, this_process
@@ -53,10 +56,17 @@ def start_study(
 
     Raises:
         EnvironmentNotFitError: Another study uses the GPUs; nothing was written.
-        StudyError: The folder cannot be created; nothing was run.
+        StudyError: The folder cannot be created, or its disk has too little space; nothing was written.
         JournalError: The journal cannot be created; nothing was run.
     """
     require_linux()
+    require_room(
+        output_dir,
+        "this study",
+        estimate(plan).disk_bytes,
+        plan.trials,
+        remedy="Make space on it, or choose a folder on another one with --output.",
+    )
     place = (output_dir, plan.study.study_name, now())
     wanted = may_use_gpus(planned.config for planned in plan.experiments)
     # Once there is a folder, a signal waits until there is a study that can be resumed.
@@ -103,6 +113,7 @@ def resume_study(
         JournalLockedError: Another session runs it now.
         EnvironmentNotFitError: Another study uses the GPUs; nothing was recorded.
         JournalError: Its journal is damaged, or shorter than its anchors say.
+        StudyError: Its disk has too little space, or its folder cannot be written to.
     """
     require_linux()
     folder = study_in(root)
@@ -115,12 +126,12 @@ def resume_study(
         # By readers, so that a study that is damaged, or for which the file is refused, is not touched, nor opened.
         extension = _compared(folder, revision) if revision else None
         fold = _sound_fold(folder)
+        _require_room(folder, fold, extension)
         mode = options.find_mount(root).journal_mode
         wanted = _left_for_gpus(folder, fold, extension)
         held = _devices_held(root, options, wanted=wanted)
         with held, EndingSignals() as signals, Journal(folder.journal, mode=mode) as journal:
-            for part in (folder.results, folder.samples, folder.logs):
-                part.mkdir(exist_ok=True)
+            folder.make_parts()
             journal.session += 1
             if extension:
                 keep_study_files(folder, extension.sources, revision=extension.number)
@@ -162,6 +173,16 @@ def _compared(folder: StudyFolder, revision: Revision | NewLimits) -> Extension 
     if plan.study is None:
         raise no_plan(folder.root)
     return revision.against(folder.root, plan)
+
+
+def _require_room(folder: StudyFolder, fold: ManifestFold, extension: Extension | None) -> None:
+    """Make sure that the disk takes what is left to run; nothing is written before."""
+    events = extension.events if extension else ()
+    more = sum(len(event.sequence) for event in events if isinstance(event, StudyExtended))
+    left = len(fold.trials) - fold.count("completed") + more
+    if left:
+        needed_bytes = bytes_left_to_write(folder, fold, more)
+        require_room(folder.root, "the rest of this study", needed_bytes, left, remedy=MAKE_SPACE)
 
 
 def _run(session: Session, journal: Journal, signals: EndingSignals) -> Ending:

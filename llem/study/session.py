@@ -34,6 +34,7 @@ from llem.study.baselines import Baselines, BaselineWatcher
 from llem.study.bench import Bench, Trial, Watcher
 from llem.study.checking import CheckSettings, CheckWatcher, check_at_start
 from llem.study.clean import CleanDevices
+from llem.study.disk import StudyDisk
 from llem.study.folder import StudyFolder
 from llem.study.gaps import GapKeeper, GapWatcher
 from llem.study.grounds import GroundsFold
@@ -230,6 +231,7 @@ class Session:
             recorders,
             signals,
             self._observer,
+            StudyDisk(self._folder, self._journal),
             stagger=stagger_for({channel.device for channel in channels}, channels, check),
             least_guard_s=least_guard_s(channels, check),
             steady_s=self._options.steady_s,

@@ -56,6 +56,8 @@ def test_every_error_type_stands_in_the_docs():
         ("RuntimeError", "NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.", "environment"),
         ("RuntimeError", "CUDA error: all CUDA-capable devices are busy or unavailable", "environment"),
         ("ModelNotLoaded", "llama cannot be loaded: [Errno 5] Input/output error", "environment"),
+        ("OSError", "[Errno 28] No space left on device: '/cache/model.safetensors'", "environment"),
+        ("OSError", "[Errno 122] Disk quota exceeded", "environment"),
         ("ValueError", "maxids is not an option", "configuration"),
     ],
 )

@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import resource
 import select
 import signal
 import sys
@@ -312,25 +311,6 @@ def test_a_failed_trial_is_retried_by_resume_as_its_next_attempt(lab: Any) -> No
     ends = [(event["kind"], event["attempt"]) for event in study.terminal(trial)]
     assert ends == [("experiment_failed", 1), ("experiment_completed", 2)]
     assert study.manifest()["status"] == "completed"
-
-
-def test_a_full_disk_ends_the_session_at_once_and_loses_nothing(lab: Any) -> None:
-    session, study = lab.start(lab.write(cycles=40))
-    study.wait_for("experiment_completed", count=2)
-    # No file may grow or be written beyond this from now on, as on a disk without space.
-    resource.prlimit(session.pid, resource.RLIMIT_FSIZE, (2048, 2048))
-    session.ended(3)
-    assert "error: " in session.err
-    assert "Traceback" not in session.err
-    assert f"llem study resume {study.root}" in session.err.splitlines()[-1]
-    assert lab.survivors() == {}
-    done = study.completions().total()
-    assert 2 <= done < 40
-    assert study.findings() == []
-    lab.resume(study)
-    assert set(study.completions().values()) == {1}
-    assert len(study.completions()) == 40
-    assert study.findings() == []
 
 
 def test_a_worker_stopped_by_its_user_is_ended_at_its_deadline(faulty: dict[str, Ended]) -> None:

@@ -1,4 +1,7 @@
+import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -339,3 +342,67 @@ def test_only_the_sensors_that_are_named_are_opened(make):
     factories = {name: lambda name=name: opened.append(name) or FakeSensor(make.channel()) for name in ("a", "b")}
     open_sensors(["b"], factories)
     assert opened == ["b"]
+
+
+FILL_THE_DISK = """
+import os, resource, sys, time
+from llem.domain.sensing import Channel, SensorReport
+from llem.recorder.recorder import Recorder
+from llem.sensors.base import Reading
+
+channel = Channel(id="a", sensor="s", device="d", boundary="gpu", kind="energy_j", provenance="counter")
+
+class Busy:
+    channels, devices, period_s = (channel,), (), float(sys.argv[1])
+    def read(self):
+        now_ns = time.monotonic_ns()
+        return [Reading("a", now_ns, now_ns, float(hash((now_ns,)) % 10**9))]
+    def close(self):
+        pass
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, -1))  # a small disk
+Recorder([Busy()], SensorReport(channels=(channel,)), os.fdopen(0, "rb", buffering=0), os.fdopen(1, "wb")).run()
+"""
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """Return a function that has a recorder which cannot write record, reading every so many seconds."""
+    started = []
+
+    def start(period_s):
+        command = [sys.executable, "-c", FILL_THE_DISK, str(period_s)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        assert isinstance(REPLY.validate_json(process.stdout.readline()), Ready)
+        tell(process, StartRecording(file=str(tmp_path / "a.json.gz")))
+        assert isinstance(REPLY.validate_json(process.stdout.readline()), Started)
+        return process
+
+    yield start
+    for process in started:
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+
+
+def tell(process, command):
+    process.stdin.write(command.model_dump_json().encode() + b"\n")
+    process.stdin.flush()
+
+
+def test_a_disk_that_fills_up_while_it_records_is_told_at_once(crowded, tmp_path):
+    process = crowded(0.0)
+    failed = REPLY.validate_json(process.stdout.readline())  # nothing was asked
+    assert isinstance(failed, RecorderFailed)
+    assert failed.errno == errno.EFBIG
+    assert "the raw edges cannot be written" in failed.reason
+    tell(process, StopRecording())
+    assert REPLY.validate_json(process.stdout.readline()) == failed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(crowded, tmp_path):
+    process = crowded(3600.0)
+    tell(process, StopRecording())
+    assert REPLY.validate_json(process.stdout.readline()).errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []

@@ -54,6 +54,7 @@ def asked(make, tmp_path):
             recorders=NoRecorders(channels),
             signals=SimpleNamespace(),
             watcher=SimpleNamespace(),
+            disk=SimpleNamespace(require_room=lambda: None, took=lambda files: None),
             **needs,
         )
         state = TrialState("e0_c1", 0, 1, planned.config_hash, {}, "e0_c1.json")

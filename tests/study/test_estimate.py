@@ -5,7 +5,10 @@ import pytest
 from llem.domain.errors import InputError
 from llem.domain.events import ExperimentCompleted, ExperimentRunning
 from llem.journal.journal import Journal
-from llem.study.estimate import estimate
+from llem.journal.reader import open_reader
+from llem.projections.manifest import ManifestFold
+from llem.study.estimate import TRIAL_BYTES, bytes_left_to_write, estimate
+from llem.study.folder import StudyFolder
 from llem.study.load import load_study
 from llem.study.plan import plan_study
 
@@ -45,6 +48,27 @@ def ran(make, tmp_path):
         return folder
 
     return of
+
+
+@pytest.mark.parametrize(("more", "left"), [(0, 2), (4, 6)])
+def test_what_is_left_of_a_study_takes_what_its_trials_took_so_far(planned, ran, more, left):
+    plan = planned("sweep: {batch_size: [1, 2]}\n")
+    folder = StudyFolder(ran(plan, [(0, 5, headline()), (1, 5, headline())]))
+    (folder.results / "r").write_bytes(bytes(1_000_000))
+    held = 1_000_000 + folder.journal.stat().st_size
+    fold = ManifestFold()
+    with open_reader(folder.journal) as reader:
+        fold.apply_all(reader.rows())
+    assert bytes_left_to_write(folder, fold, more) == held // 2 * left
+
+
+def test_what_is_left_of_a_study_that_measured_nothing_is_taken_from_studies_before_it(planned, ran):
+    plan = planned()
+    folder = StudyFolder(ran(plan, []))
+    fold = ManifestFold()
+    with open_reader(folder.journal) as reader:
+        fold.apply_all(reader.rows())
+    assert bytes_left_to_write(folder, fold) == plan.trials * TRIAL_BYTES
 
 
 def headline(energy_j=20.0, duration_s=2.0, **changes):

@@ -479,6 +479,14 @@ def speak_for_a_while(worker: Worker) -> None:
     worker.write(worker.result())
 
 
+def wait_for_a_file(worker: Worker) -> None:
+    """Measure until the model's file ``until`` is there, so that a test can do something meanwhile."""
+    worker.phases()
+    while not Path(worker.model["until"]).exists():
+        time.sleep(0.02)
+    worker.write(worker.result())
+
+
 def hang_and_ignore_term(worker: Worker) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     worker.phases()
