@@ -140,7 +140,7 @@ class RecorderClient:
         if not select.select([self._process.stdout], [], [], 0)[0]:
             return
         try:
-            reply = self._reply(time.monotonic() + REPLY_TIMEOUT_S)
+            reply = self._reply(REPLY_TIMEOUT_S)
         except SensorError:
             return
         if isinstance(reply, RecorderFailed):
