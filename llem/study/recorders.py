@@ -1,5 +1,6 @@
-"""The session's recorder: started once, started again when it died, and done without when it will not run."""
+"""The session's recorder: started once, started again when it died, and done without while it will not run."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from llem.study.recording import RecorderClient
 from llem.study.signals import EndingSignals
 
 MAX_FAILED_STARTS = 2
-"""In a row; after that a session does without, since each try may take a minute of every trial."""
+"""In a row; after that a session does without for a while, since each try may take a minute of every trial."""
+TRY_AGAIN_S = 600.0
+"""A study runs for days, and what kept a recorder from starting may be gone: this is what that costs at most."""
 
 StartRecorder = Callable[[Sequence[str], Path, EndingSignals], RecorderClient]
 
@@ -23,6 +26,7 @@ class Recorders:
         log: Where the recorder's output goes.
         signals: Ending signals.
         start: Starts a recorder.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -31,11 +35,14 @@ class Recorders:
         log: Path,
         signals: EndingSignals,
         start: StartRecorder = RecorderClient,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sensors = sensors
         self._log = log
         self._signals = signals
         self._start = start
+        self._clock = clock
+        self._tried_at = 0.0
         self._client: RecorderClient | None = None
         self._failed_starts = 0
         self._recording = False
@@ -129,9 +136,10 @@ class Recorders:
 
     def _running(self) -> RecorderClient:
         if self._client is None:
-            if self._failed_starts >= MAX_FAILED_STARTS:
+            if self._failed_starts >= MAX_FAILED_STARTS and self._clock() < self._tried_at + TRY_AGAIN_S:
                 raise SensorError("The recorder would not start.", remedy="See logs/recorder.log.")
             self._failed_starts += 1
+            self._tried_at = self._clock()
             self._client = self._start(self._sensors, self._log, self._signals)
             self._failed_starts = 0
         return self._client

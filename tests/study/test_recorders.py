@@ -4,27 +4,29 @@ import pytest
 
 from llem.domain.errors import SensorError
 from llem.domain.sensing import SensorReport, Temperature
-from llem.study.recorders import MAX_FAILED_STARTS, Recorders
+from llem.study.recorders import MAX_FAILED_STARTS, TRY_AGAIN_S, Recorders
 from llem.study.signals import EndingSignals
 
 
-def test_a_recorder_that_will_not_start_is_not_tried_at_every_trial(tmp_path):
-    tries = []
+def test_a_recorder_that_will_not_start_is_not_tried_at_every_trial_but_again_after_a_while(tmp_path):
+    tries, now = [], [0.0]
 
     def start(sensors, log, signals):
         tries.append(sensors)
         raise SensorError("The recorder does not answer.", remedy="See logs/recorder.log.")
 
     with EndingSignals() as signals:
-        recorders = Recorders(["nvml"], tmp_path / "recorder.log", signals, start)
+        recorders = Recorders(["nvml"], tmp_path / "recorder.log", signals, start, clock=lambda: now[0])
         report = recorders.open()
         assert [(missing.sensor, missing.reason) for missing in report.unavailable] == [
             ("recorder", "The recorder does not answer.")
         ]
-        for trial in range(5):
-            with pytest.raises(SensorError):
-                recorders.begin(tmp_path / f"{trial}.json.gz")
-        assert len(tries) == MAX_FAILED_STARTS
+        for more in range(3):
+            for trial in range(5):
+                with pytest.raises(SensorError):
+                    recorders.begin(tmp_path / f"{trial}.json.gz")
+            assert len(tries) == MAX_FAILED_STARTS + more
+            now[0] += TRY_AGAIN_S
 
 
 class Client:
