@@ -1,6 +1,8 @@
+from datetime import datetime, timedelta
+
 import pytest
 
-from llem.domain.events import ExperimentCompleted, ExperimentFailed, ExperimentRunning, StudyExtended
+from llem.domain.events import ExperimentCompleted, ExperimentFailed, ExperimentRunning, PhaseEntered, StudyExtended
 from llem.domain.identity import config_hash
 from llem.domain.spec import Limits
 from llem.projections.history import HistoryFold, TrialCost
@@ -47,6 +49,27 @@ def test_a_trial_took_the_time_from_its_start_to_its_result(make, chain):
         second: [1.0],
     }
     assert [cost.overhead_s for cost in trials[first]] == [2.75, 0.5]
+
+
+@pytest.mark.parametrize("set_by_s", [-86_400, 86_400])
+def test_a_clock_that_is_set_while_a_trial_runs_changes_nothing(make, chain, set_by_s):
+    begun = chain.append(ExperimentRunning(trial="e0_c1", attempt=1, log_file="logs/x.log", launcher="local"))
+    told = datetime.fromisoformat(begun.recorded_at)
+
+    def happened(event, after_s):
+        recorded_at = (told + timedelta(seconds=after_s)).isoformat()
+        chain.rows[-1] = chain.append(event)._replace(recorded_at=recorded_at)
+
+    entered = {"trial": "e0_c1", "attempt": 1}
+    happened(PhaseEntered(**entered, phase="load", t_ns=7_000_000_000), 2)
+    happened(PhaseEntered(**entered, phase="measure", t_ns=9_000_000_000), set_by_s + 4)
+    happened(PhaseEntered(**entered, phase="teardown", t_ns=99_000_000_000), set_by_s + 94)
+    happened(
+        ExperimentCompleted(**entered, result_file="x.json", result_sha256=make.sha, headline=make.headline()),
+        set_by_s + 95,
+    )
+    ((cost,),) = HistoryFold().apply_all(chain.rows).trials.values()
+    assert cost.duration_s == 2 + 92 + 1
 
 
 def test_what_failed_gives_nothing_and_a_retry_counts_from_its_own_start(make, chain):
