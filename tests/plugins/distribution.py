@@ -18,7 +18,7 @@ import pytest
 MOST_PROCESSES = 4
 """A file's tests share what they prepare, so they stay in one process; more would wait for the longest file."""
 ALONE = ("undisturbed", "gpu")
-LONGEST_FIRST = ("processes", "simulated_gpu", "domain", "study")
+LONGEST_FIRST = ("faults", "processes", "simulated_gpu", "domain", "study")
 """Folders of tests: those that are begun last should not take long."""
 
 
