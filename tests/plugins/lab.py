@@ -106,10 +106,11 @@ class Study:
 
     def trials(self) -> list[str]:
         """Return the planned trials."""
+        planned = self.events("study_planned", "experiment_planned")
         return [
             f"{event['data']['label']}_c{cycle}"
-            for event in self.events("experiment_planned")
-            for cycle in range(1, self.events("study_planned")[0]["data"]["cycles"] + 1)
+            for event in planned[1:]
+            for cycle in range(1, planned[0]["data"]["cycles"] + 1)
         ]
 
     def trial_of(self, behaviour: str) -> str:
