@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and on disk when the call returns."""
+"""Files that are whole or absent, and folders, on disk when the call returns."""
 
 import os
 from collections.abc import Iterable
@@ -43,6 +43,18 @@ def discard(path: Path) -> None:
     """Remove a file that belongs to nothing, if it is there and can be removed: the next session looks again."""
     with suppress(OSError):
         path.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder where it is missing, and those above it, so that power loss takes none of their names.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llem.domain.errors import JournalError, StudyError
 from llem.domain.names import SAMPLES_ENDING
-from llem.journal.durable import sync_folder, write_durably
+from llem.journal.durable import make_folder, sync_folder, write_durably
 from llem.journal.storage import unwritable
 
 PARTS = ("results", "samples", "logs")
@@ -142,8 +142,7 @@ def create_study_dir(output_dir: Path, name: str, started_at: datetime) -> Study
     """
     root = study_dir(output_dir, name, started_at)
     try:
-        if not output_dir.is_dir():
-            output_dir.mkdir(parents=True)
+        make_folder(output_dir)
         root.mkdir()
         for part in PARTS:
             (root / part).mkdir()

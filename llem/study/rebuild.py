@@ -25,7 +25,7 @@ from llem.domain.errors import JournalError
 from llem.domain.events import JournalRecovered
 from llem.domain.events.recovery import KeptFile
 from llem.domain.row import Row
-from llem.journal.durable import sync_folder
+from llem.journal.durable import make_folder, sync_folder
 from llem.journal.journal import Journal
 from llem.journal.reader import open_reader
 from llem.projections.manifest import ManifestFold
@@ -144,7 +144,7 @@ def settle(folder: StudyFolder) -> tuple[JournalRecovered, ManifestFold]:
     place = folder.damaged / event.kept_in
     for path in misfits(folder, fold, hashes):
         target = place / path.relative_to(folder.root)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         if not target.parent.resolve().is_relative_to(folder.root.resolve()):
             raise OSError(errno.ELOOP, "a link leads out of the study's folder", str(target.parent))
         path.replace(target)
