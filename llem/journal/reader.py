@@ -87,9 +87,9 @@ class JournalReader:
             values = [part[-1].seq, *values[1:]]
 
     def integrity(self) -> list[str]:
-        """Return what SQLite's own check finds wrong; nothing where the file is sound."""
+        """Return what SQLite's own check, and ours of its tables, finds wrong; nothing where the file is sound."""
         try:
-            found = _checked(self._db)
+            found = _checked(self._db) + schema.altered_objects(self._db)
             (free_pages,) = self._db.execute("PRAGMA freelist_count").fetchone()
             if not found and free_pages:
                 return self._check_free_pages()

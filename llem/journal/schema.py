@@ -1,5 +1,6 @@
 """Which form a journal has, and how it is brought forward. sqlite-utils does the work; appends never need it."""
 
+import hashlib
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,14 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 MAGIC = b"SQLite format 3\x00"
 HEADER_BYTES = 100
 USUAL_PAGE_BYTES = 4096
+MADE_BY: dict[str, str] = {
+    "events": "16c30cbe27d1fd98",
+    "events_in_a_row": "b0d4273dbf8c8aba",
+    "events_never_change": "385ab7a2bb159dc6",
+    "events_never_go": "3cbc3710502d0046",
+    "wal_reserve": "1f6f31ddbac0b409",
+}
+"""What an append goes by: its name, and the SHA-256, cut short, of the SQL that makes it, spaces aside."""
 
 
 def migrate(path: Path, mode: JournalMode) -> None:
@@ -151,6 +160,23 @@ def checked_version(connection: sqlite3.Connection, path: Path) -> int:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return _checked(int(application_id), int(version), path)
+
+
+def altered_objects(connection: sqlite3.Connection) -> list[str]:
+    """Return which tables and guards behind ``connection`` are not as llem makes them: appends would be refused.
+
+    SQLite's own check takes any SQL that it can read for sound.
+    """
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    return [
+        f"the {kind} {name} is not as llem makes it"
+        for kind, name, sql in found
+        if name in MADE_BY and _digest(str(sql)) != MADE_BY[name]
+    ]
+
+
+def _digest(sql: str) -> str:
+    return hashlib.sha256(" ".join(sql.split()).encode()).hexdigest()[:16]
 
 
 def _version_in_header(path: Path) -> int:

@@ -177,6 +177,25 @@ def test_damage_of_the_file_that_costs_no_event_is_mended_too(sealed, finished):
     assert audit(finished).findings == ()
 
 
+@pytest.mark.parametrize(
+    ("sql", "altered", "what"),
+    [
+        (b"CHECK (id = 1)", b"CHECK (id = 9)", "table wal_reserve"),
+        (b"CHECK (session >= 1)", b"CHECK (session >= 9)", "table events"),
+        (b"max(seq), 0) + 1", b"max(seq), 0) + 7", "trigger events_in_a_row"),
+    ],
+)
+def test_a_table_or_guard_that_would_refuse_the_next_event_is_named_and_mended(sealed, finished, sql, altered, what):
+    content = finished.journal.read_bytes()
+    assert content.count(sql) == 1
+    finished.journal.write_bytes(content.replace(sql, altered))
+    assert [finding.found for finding in audit(finished).findings] == [f"the {what} is not as llem makes it"]
+    assert recover(finished)[0].events == len(sealed.rows)
+    assert audit(finished).findings == ()
+    with Journal(finished.journal) as journal:
+        journal.append(SessionEnded(reason="interrupted", detail=None))
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, bytes(9000)])
 def test_where_nothing_is_left_nothing_is_touched_and_the_way_out_is_told(finished, content):
     finished.journal.write_bytes(content)
