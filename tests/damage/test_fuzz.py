@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from spoil import LENGTHS, WAYS, spoil, written
 
 from llem.cli.log import show_audit
 from llem.cli.reading import read_fold
@@ -26,10 +27,10 @@ CASES = settings(
 
 HITS = st.lists(
     st.tuples(
-        st.sampled_from(["flip", "flip", "zero", "noise", "cut"]),
+        st.sampled_from(WAYS),
         st.sampled_from(["journal.db", "journal.db-wal"]),
         st.floats(0, 1, exclude_max=True),
-        st.sampled_from([1, 8, 100, 1000, 4096, 20_000]),
+        st.sampled_from(LENGTHS),
         st.integers(0, 255),
     ),
     min_size=1,
@@ -38,25 +39,16 @@ HITS = st.lists(
 
 
 @cache
-def written(path):
-    """Return where a file holds anything; most of it is a reserve, full of zeros."""
-    return [place for place, byte in enumerate(path.read_bytes()) if byte]
+def places(path):
+    return written(path.read_bytes())
 
 
 def hit(original, study, how, name, where, length, value):
     """Damage one file of a copy at a share of what was ever written of it."""
     name = name if (study.root / name).exists() else "journal.db"
-    content = bytearray((study.root / name).read_bytes())
-    places = written(original.folder.root / name)
-    start = min(places[int(where * len(places))], len(content))
-    if how == "cut":
-        del content[start:]
-    elif how == "flip" and content[start:]:
-        content[start] ^= 1 << value % 8
-    else:
-        end = min(start + length, len(content))
-        content[start:end] = bytes([0 if how == "zero" else value]) * (end - start)
-    (study.root / name).write_bytes(content)
+    content = (study.root / name).read_bytes()
+    spoiled = spoil(content, places(original.folder.root / name), how, where, length, value)
+    (study.root / name).write_bytes(spoiled)
 
 
 @pytest.fixture(params=["sealed", "live"], scope="module")
