@@ -1,8 +1,8 @@
 """A worker that acts: it speaks the worker's protocol without any model, and misbehaves as it is told to.
 
-The trial's ``model.behaviour`` says how; ``hang_in:PHASE`` says nothing more in that phase, ``first:X`` misbehaves as
-X in the first attempt only, and ``turns:X/Y`` as X in the first one and as Y from the second one on. Raw JSON and no
-pydantic, so that a trial takes milliseconds.
+The trial's ``model.behaviour`` says how, with what it takes behind a colon (``hang_in:load``); ``first:X``
+misbehaves as X in the first attempt only, and ``turns:X/Y`` as X in the first one and as Y from the second one on.
+Raw JSON and no pydantic, so that a trial takes milliseconds.
 """
 
 import ctypes
@@ -148,6 +148,11 @@ def ok(worker: Worker) -> None:
 
 
 ok_too = ok
+
+
+def healthy(worker: Worker, number: str) -> None:
+    """Be one of many that are well, and other experiments than each other."""
+    ok(worker)
 
 
 def tell_state(worker: Worker) -> None:
@@ -384,12 +389,17 @@ def line_of_50_mb(worker: Worker) -> None:
     worker.write(b'{"type": "' + b"x" * 50_000_000 + b'"}\n')
 
 
-def flood(worker: Worker) -> None:
+def flood(worker: Worker, thousands: str = "100") -> None:
     worker.phases("measure")
     chunk = line(type="progress", done=1, fraction=0.5) * 1000
-    for _ in range(100):
+    for _ in range(int(thousands)):
         worker.write(chunk)
     worker.write(worker.result())
+
+
+def results_before_anything(worker: Worker) -> None:
+    """Say everything in the wrong order: the result first, then how it came about."""
+    worker.write(worker.result() + phase_line("teardown") + phase_line("load"))
 
 
 def phases_backwards(worker: Worker) -> None:
@@ -467,7 +477,9 @@ def hang(worker: Worker) -> None:
 
 
 def hang_in(worker: Worker, phase: str) -> None:
-    worker.phases(phase)
+    worker.phases(phase if phase in PHASES else "prepare")
+    if phase not in PHASES:
+        worker.write(phase_line(phase))
     time.sleep(FOR_EVER_S)
 
 
@@ -536,10 +548,10 @@ while True:
     os._exit(0)
 
 
-def loud(worker: Worker) -> None:
+def loud(worker: Worker, megabytes: str = "100") -> None:
     worker.phases()
     block = b"loud " * 200_000
-    for _ in range(100):
+    for _ in range(int(megabytes)):
         sys.stdout.buffer.write(block)
     sys.stdout.flush()
     worker.write(worker.result())
@@ -622,9 +634,8 @@ def main() -> None:
     if behaviour.startswith("turns:"):
         turns = behaviour.removeprefix("turns:").split("/")
         behaviour = turns[min(spec["attempt"], len(turns)) - 1]
-    if behaviour.startswith("hang_in:"):
-        hang_in(worker, behaviour.removeprefix("hang_in:"))
-    globals()[behaviour](worker)
+    name, *more = behaviour.split(":", 1)
+    globals()[name](worker, *more)
 
 
 if __name__ == "__main__":
