@@ -41,6 +41,7 @@ CAUSES: dict[str, Cause] = {
     "RemoteCodeRefused": "configuration",
     "UnknownArchitecture": "configuration",
     "VocabularyTooSmall": "configuration",
+    "WeightsRefused": "configuration",
 }
 """What each error type of llem's own is about. Any other is an exception that the worker told: its configuration."""
 
