@@ -93,6 +93,7 @@ NO_OP = EngineEntry(
     preload="no_op:preload",
     adapter="no_op:NoOpEngine",
     may_use_gpu=lambda config: False,
+    trusts=lambda model, options: iter(()),
 )
 
 
