@@ -137,7 +137,7 @@ class RecorderClient:
             StudyError: The file cannot be written any more.
         """
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], 0)[0]:
+        if b"\n" not in self._partial and not select.select([self._process.stdout], [], [], 0)[0]:
             return
         try:
             reply = self._reply(REPLY_TIMEOUT_S)

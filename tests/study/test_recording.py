@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_recorder_that_says_nothing_or_died_is_left_to_the_end_of_the_record(f
         full.finish()
     full.check()
     full._process.kill()
-    full._process.wait()
+    os.waitid(os.P_PID, full._process.pid, os.WEXITED | os.WNOWAIT)
     full.check()
     with pytest.raises(SensorError, match="died"):
         full.finish()
