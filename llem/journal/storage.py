@@ -3,7 +3,6 @@
 import errno
 import resource
 import sqlite3
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +68,8 @@ def try_writing(folder: Path, size: int = TRY_BYTES) -> None:
     Raises:
         OSError: It cannot be done.
     """
+    import tempfile  # noqa: PLC0415 - who reads a journal writes nothing, and this loads much
+
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         left = size
         while left > 0:
