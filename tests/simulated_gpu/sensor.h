@@ -4,7 +4,7 @@
 
 #include "truth.h"
 
-#define ALMOST 1e-6 /* of a quantum: floor() must not lose one to the last bit of a double */
+#define ALMOST 1e-4 /* of a quantum: floor() must not lose one to the last bits of doubles, of weeks of energy too */
 
 static long long in_ns(double seconds) { return llround(seconds * 1e9); }
 
