@@ -108,7 +108,8 @@ static int opened(int folder, const char *path, int flags, int descriptor)
 {
     char found[PATH_MAX];
     if (descriptor >= 0 && descriptor < MOST_DESCRIPTORS) {
-        followed[descriptor] = resolved(folder, path, found);
+        /* A file without a name is on no disk after a power cut. */
+        followed[descriptor] = (flags & O_TMPFILE) != O_TMPFILE && resolved(folder, path, found);
         if (followed[descriptor])
             note('o', descriptor, (flags & O_CREAT ? 1 : 0) | (flags & O_TRUNC ? 2 : 0), found, "", "", 0);
     }

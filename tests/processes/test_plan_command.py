@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -357,8 +358,7 @@ def test_an_estimate_from_an_earlier_study_stands_on_its_trials(desk: Desk, meas
     before = {path: path.stat().st_mtime_ns for path in (measured.root, *measured.root.rglob("*"))}
     desk.write((measured.root / "study.yaml").read_text())
     estimate = desk.tree("--from", measured.root)["estimate"]
-    starts = {event["trial"]: event for event in measured.events("experiment_running")}
-    durations = [stamp(event) - stamp(starts[event["trial"]]) for event in measured.events("experiment_completed")]
+    durations = [took_s(measured, trial) for trial in measured.trials()]
     assert estimate["duration_s"] == pytest.approx(sum(durations), abs=1e-3)
     assert estimate["energy_j"] == pytest.approx(10.0 * sum(durations), rel=0.05)
     assert (estimate["energy_provenance"], estimate["basis"], estimate["known_experiments"]) == (
@@ -375,6 +375,13 @@ def test_an_estimate_from_an_earlier_study_stands_on_its_trials(desk: Desk, meas
     assert energy_line.endswith("at the mean power of earlier windows")
     assert "~" not in energy_line
     assert {path: path.stat().st_mtime_ns for path in (measured.root, *measured.root.rglob("*"))} == before
+
+
+def took_s(study: Any, trial: str) -> float:
+    """Return how long a trial took: between its phases by the worker's monotonic clock."""
+    start, *phases, end = study.events("experiment_running", "phase_entered", "experiment_completed", trial=trial)
+    between_s = (phases[-1]["data"]["t_ns"] - phases[0]["data"]["t_ns"]) / 1e9
+    return stamp(phases[0]) - stamp(start) + between_s + stamp(end) - stamp(phases[-1])
 
 
 def stamp(event: dict[str, Any]) -> float:
@@ -681,7 +688,7 @@ def test_ctrl_c_at_the_question_runs_nothing_and_is_no_traceback(desk: Desk, ter
     terminal = terminals("study", "run", "study.yaml")
     terminal.read("[y/N] ")
     terminal.type("\x03")
-    terminal.ended(130)
+    terminal.ended(-signal.SIGINT)  # which a shell shows as 130
     assert not (desk.place / "studies").exists()
 
 

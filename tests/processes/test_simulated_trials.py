@@ -193,7 +193,7 @@ NO_POWER = ("power_usage", "field_185", "field_186")
 NO_ENERGY = frozenset({"no_energy"})
 LONG = {"measurement": {"min_window_s": 2 * WINDOW_S}}
 """The power readings of a shorter window are too uncertain to contradict the counter."""
-CHECKED = {"env": {"LLEM_CHECK": "2:0"}}
+CHECKED = {"env": {"LLEM_CHECK": "2.6:0"}}
 FOREIGN_PID = -1
 """Stands for the process of the test's own that computes on the GPU, too."""
 MAY_COME = {"wide_bracket"}
