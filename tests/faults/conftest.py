@@ -81,4 +81,4 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
             "profile": PROFILE,
             "took_s": round(time.monotonic() - began_s, 1),
         }
-        (place / f"{request.node.name}.json").write_text(json.dumps(told, indent=2))
+        (place / f"{request.node.path.stem}.{request.node.name}.json").write_text(json.dumps(told, indent=2))

@@ -17,7 +17,8 @@ def table(told: list[dict[str, Any]]) -> str:
     for one in told:
         bad = "<br>".join(f"{count} {wrong}" for wrong, count in one["bad"].items())
         seen = "<br>".join(f"{what}: {value}" for what, value in one["seen"].items())
-        fault = f"{one['fault']}. {one['asked']}" if one["asked"] else one["fault"]
+        said = (one["fault"], one["asked"])
+        fault = ". ".join(sentence[:1].upper() + sentence[1:].rstrip(".") for sentence in said if sentence)
         lines.append(f"| {fault} | {one['tried']:,} | {bad} | {seen} |")
     return "\n".join(lines)
 
