@@ -40,7 +40,7 @@ def test_a_signal_at_any_moment(lab: Any, tally: Any, draw: Any, rounds: Any) ->
     lab.begin_run(study_file, env=ACTING).ended(0)
     whole_s = time.monotonic() - began
     shutil.rmtree(lab.output)
-    points = rounds(3, 300)
+    points = rounds(3, 100)
     for point, signum in zip(range(points), cycle(EXIT_CODES)):
         session = lab.begin_run(study_file, env=ACTING)
         time.sleep((point + draw.random()) / points * whole_s)
