@@ -39,41 +39,31 @@ def settle_aftermath(
         StudyError: A file cannot be moved or removed.
     """
     try:
-        _settle(folder, fold, launcher, append, warn)
+        swept = launcher.sweep()
+        if swept:
+            warn(f"ended {swept} processes that an earlier session left behind")
+        for state in fold.in_order():
+            if state.status == "running":
+                append(
+                    ExperimentInterrupted.model_validate(
+                        {
+                            "trial": state.trial,
+                            "attempt": state.attempts,
+                            "reason": "found running in a session that is over",
+                            "phase": state.phase,
+                        }
+                    )
+                )
+        for state, file, reason in spoiled_results(folder, fold):
+            append(ResultRejected(trial=state.trial, attempt=state.attempts, file=file, reason=reason))
+            warn(f"{file}: {reason}; its trial runs again")
+            if (folder.root / file).exists():
+                set_aside(folder.root / file, REJECTED)
+        for file, reason in kept_file_problems(folder, fold):
+            warn(f"{file}: {reason}; no figure of a valid trial is made of it, and nothing runs again")
+        drop_torn_files(folder)
+        for path in orphans(folder, fold):
+            moved = set_aside(path, ORPHANS)
+            warn(f"{path.name} belongs to no completed trial: set aside as {moved}")
     except OSError as error:
         raise unwritable(f"What earlier sessions left in {folder.root}", error) from error
-
-
-def _settle(
-    folder: StudyFolder,
-    fold: ManifestFold,
-    launcher: Launcher,
-    append: Callable[[Event], Row],
-    warn: Callable[[str], None],
-) -> None:
-    swept = launcher.sweep()
-    if swept:
-        warn(f"ended {swept} processes that an earlier session left behind")
-    for state in fold.in_order():
-        if state.status == "running":
-            append(
-                ExperimentInterrupted.model_validate(
-                    {
-                        "trial": state.trial,
-                        "attempt": state.attempts,
-                        "reason": "found running in a session that is over",
-                        "phase": state.phase,
-                    }
-                )
-            )
-    for state, file, reason in spoiled_results(folder, fold):
-        append(ResultRejected(trial=state.trial, attempt=state.attempts, file=file, reason=reason))
-        warn(f"{file}: {reason}; its trial runs again")
-        if (folder.root / file).exists():
-            set_aside(folder.root / file, REJECTED)
-    for file, reason in kept_file_problems(folder, fold):
-        warn(f"{file}: {reason}; no figure of a valid trial is made of it, and nothing runs again")
-    drop_torn_files(folder)
-    for path in orphans(folder, fold):
-        moved = set_aside(path, ORPHANS)
-        warn(f"{path.name} belongs to no completed trial: set aside as {moved}")

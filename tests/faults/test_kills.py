@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import TINY_LLAMA
 
 from llem.sensors.samples import PART
 
@@ -42,16 +43,6 @@ TOLD_AS = {
     "the recorder": set[str](),
 }
 """What an attempt may fail with when a process was killed."""
-LLAMA = {
-    "config": "llama",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 300,
-    "max_position_embeddings": 128,
-}
 
 Begin = Callable[[], tuple[Any, Any]]
 
@@ -325,7 +316,7 @@ def test_a_real_model_is_measured_whatever_is_killed(lab: Any, tally: Any, round
     tally.look_for("faults told as another")
     study_file = lab.write(
         name="real",
-        model=LLAMA,
+        model=TINY_LLAMA,
         dtype="float32",
         prompts={"count": 3, "input_tokens": 12},
         measurement={"sensors": [], "warmup_passes": 1, "min_window_s": 0.2, "min_passes": 2, "guard_s": 0.05},

@@ -25,6 +25,18 @@ TERMINAL = {"experiment_completed", "experiment_failed", "experiment_interrupted
 
 SHORT: dict[str, Any] = {"warmup_max_s": 0, "soak_max_s": 0, "bare_idle_s": 0, "phases": False}
 """The parts of the protocol that take time; a test that is about one of them sets it."""
+TINY_LLAMA: dict[str, Any] = {
+    "config": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 300,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": False,
+}
+"""A real model, with random weights, that loads and generates within milliseconds."""
 BASE: dict[str, Any] = {
     "name": "acted",
     "model": {"config": "llama", "behaviour": "ok"},

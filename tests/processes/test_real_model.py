@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import TINY_LLAMA
 
 from llem.domain.deadlines import Deadlines
 from llem.domain.measured import Measured
@@ -21,17 +22,6 @@ from llem.study.supervise import Supervisor
 
 pytestmark = pytest.mark.model
 
-LLAMA = {
-    "config": "llama",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 300,
-    "max_position_embeddings": 128,
-    "tie_word_embeddings": False,
-}
 SHORT = {
     "warmup_passes": 1,
     "warmup_max_s": 0,
@@ -49,7 +39,7 @@ COUNT, INPUT, OUTPUT = 3, 12, 6
 def write(lab: Any, name: str, **changes: Any) -> Path:
     tree = {
         "name": name,
-        "model": LLAMA,
+        "model": TINY_LLAMA,
         "dtype": "float32",
         "prompts": {"count": COUNT, "input_tokens": INPUT},
         "generation": {"output_tokens": OUTPUT},
@@ -164,8 +154,8 @@ def test_the_operations_of_a_pass_are_about_two_per_weight_and_token(measured: A
     result = results(measured[1])["forced"]
     flops = result["measured"]["flops"]["per_pass"]
     # Embeddings are looked up, not multiplied; the first token comes from the prompt's pass.
-    weights = result["measured"]["model"]["parameters"] - LLAMA["vocab_size"] * LLAMA["hidden_size"]
-    head = LLAMA["vocab_size"] * LLAMA["hidden_size"]
+    weights = result["measured"]["model"]["parameters"] - TINY_LLAMA["vocab_size"] * TINY_LLAMA["hidden_size"]
+    head = TINY_LLAMA["vocab_size"] * TINY_LLAMA["hidden_size"]
     tokens = COUNT * (INPUT + OUTPUT - 1)
     least = 2 * (weights - head) * tokens
     assert least < flops < 3 * 2 * weights * tokens
@@ -228,7 +218,7 @@ def test_a_result_says_on_what_it_was_measured(measured: Any) -> None:
 @pytest.mark.parametrize("stop", ["forced", "natural"])
 def test_a_metered_worker_idles_and_makes_both_windows_in_segments(make: Any, tmp_path: Path, stop: str) -> None:
     config = make.config(
-        model=LLAMA,
+        model=TINY_LLAMA,
         dtype="float32",
         prompts={"source": "synthetic", "count": COUNT, "input_tokens": INPUT},
         generation={"output_tokens": OUTPUT, "stop": stop},
@@ -343,7 +333,7 @@ def test_a_local_model_with_its_own_tokenizer_is_measured_without_network(lab: A
 
 
 def test_a_model_that_is_larger_than_any_memory_fails_its_trial_as_such(lab: Any) -> None:
-    vast = {**LLAMA, "vocab_size": 2 * 10**13}  # 2.56 PB, beyond what a process can address
+    vast = {**TINY_LLAMA, "vocab_size": 2 * 10**13}  # 2.56 PB, beyond what a process can address
     _, study = run(lab, write(lab, "vast", model=vast, retries=1), code=1)
     (event,) = study.events("experiment_failed")
     assert (event["data"]["error_type"], event["data"]["phase"]) == ("OutOfMemory", "load")
