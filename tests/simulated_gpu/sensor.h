@@ -80,7 +80,7 @@ static const double *glitch_at(const struct device *device, long long tick, int 
     return NULL;
 }
 
-static double counter_mj(struct device *device, long long tick) {
+static double counted_mj(struct device *device, long long tick) {
     const double *glitch = glitch_at(device, tick, 0);
     if (glitch) return *glitch;
     double at_s = time_of_tick(device, tick), since_s = device->since_s, offset_j = device->offset_j;
@@ -94,6 +94,14 @@ static double counter_mj(struct device *device, long long tick) {
     if (at_s > since_s)
         joules = device->summed ? summed_j(device, tick, since_s) : energy_j(device, at_s) - energy_j(device, since_s);
     return quantised((offset_j + device->counter_gain * joules) * 1000, device->quantum_mj);
+}
+
+/* A tick is published once: a line of the load file that came late is in what the next tick says. */
+static double counter_mj(struct device *device, long long tick) {
+    struct published *published = &device->published;
+    if (!published->known || published->tick != tick)
+        *published = (struct published){.known = 1, .tick = tick, .counter_mj = counted_mj(device, tick)};
+    return published->counter_mj;
 }
 
 /* Power in mW as the call or field that averages over `average_s` tells it (0: the reading of the tick). */

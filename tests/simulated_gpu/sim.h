@@ -68,6 +68,13 @@ struct sum {
     long long tick;
 };
 
+/* What the counter said at the last tick that was asked for. */
+struct published {
+    int known;
+    long long tick;
+    double counter_mj;
+};
+
 struct device {
     int index;
     char name[96], uuid[96], capability[16], load_file[512];
@@ -77,6 +84,7 @@ struct device {
     double power_limit_w, persistence, mig, memory_bytes, memory_used_bytes;
     struct load load;
     struct sum sum;
+    struct published published;
 };
 
 static struct device devices[MOST_DEVICES];

@@ -112,12 +112,16 @@ class TestTruth:
             file.write("2000000000 4")
         assert gpus.power_w(handle, 3.05) == pytest.approx(50)
 
-    def test_a_summed_counter_takes_up_lines_of_a_load_file_that_came_late(self, gpus, tmp_path):
+    @pytest.mark.parametrize("summed", [False, True])
+    def test_a_tick_is_published_once_and_the_next_takes_up_lines_of_a_load_file_that_came_late(
+        self, gpus, tmp_path, summed
+    ):
         path = tmp_path / "load"
-        handle = gpus.use(replace(STEP, load_file=path, summed=True))
+        handle = gpus.use(replace(STEP, load_file=path, summed=summed))
         assert gpus.counter_j(handle, 1.55) == pytest.approx(120)
         report_load(path, 180.0, 1_000_000_000)
-        assert gpus.counter_j(handle, 1.55) == pytest.approx(80 + 90)
+        assert gpus.counter_j(handle, 1.58) == pytest.approx(120)
+        assert gpus.counter_j(handle, 1.65) == pytest.approx(80 + 108)
 
 
 class TestSensor:
