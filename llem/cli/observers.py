@@ -207,7 +207,7 @@ class JsonDisplay(PlainDisplay):
 
 
 class LiveDisplay:
-    """A panel that stays in place on a terminal; what has changed in it is written twice a second."""
+    """A panel that stays in place on a terminal; what has changed in it is written once a second."""
 
     def __init__(self, console: Console) -> None:
         self._clock = Clock()

@@ -16,7 +16,7 @@ from llem.projections.manifest import ManifestFold
 from llem.projections.trials import TrialState
 
 EXPORT_EVERY_S = 0.9
-TICK_S = 0.75
+TICK_S = 1.1
 """A session ticks at least this often: what would be due before the next tick is exported at this one."""
 MOST_SHARE = 0.2
 """Writing takes about this share of the time at most: where it would take more, a large study has a slow disk."""

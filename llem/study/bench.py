@@ -45,7 +45,7 @@ class Watcher(Protocol):
         """The worker told how far it is."""
 
     def tick(self) -> None:
-        """Time passed; called about twice a second."""
+        """Time passed; called once a second or more often."""
 
     def warn(self, message: str) -> None:
         """Something deserves a person's attention."""

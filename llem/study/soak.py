@@ -10,7 +10,8 @@ from llem.domain.sensing import Temperature
 from llem.domain.steadiness import STEADY_S, Look, unsteady
 from llem.study.gaps import AskTemperatures
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.9
+"""At most: it looks when the session ticks, about once a second."""
 
 
 class SoakWatcher:

@@ -15,8 +15,8 @@ from llem.study.launcher import Attempt, Exit, Fault
 from llem.study.signals import EndingSignals
 
 TICK_S = 0.5
-LATEST_TICK_S = 0.75
-"""A message that wakes us serves as a tick as well, and workers send one about every half second: a clock of our own
+LATEST_TICK_S = 1.1
+"""A message that wakes us serves as a tick as well, and workers send one about every second: a clock of our own
 would wake this processor twice as often, beside the work that is measured."""
 READS_AFTER_EXIT = 64  # of 64 KiB each: more than any pipe of ours holds
 STUDY_DEADLINE = "StudyDeadline"
@@ -36,7 +36,7 @@ class Supervisor:
         signals: Ending signals; one that comes ends the watching, and so does a standstill.
         on_phases: Called with the phases that the worker entered since the last call, in order.
         on_progress: Called when it tells of progress.
-        tick: Called about twice a second.
+        tick: Called about once a second.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ def measure(engine: Engine, spec: WorkerSpec, send: Send, hear: Hear) -> Measure
     """Measure one experiment once.
 
     Phases and progress are sent as they come. Nothing is sent between the passes of a window more often than
-    every half second, and nothing else happens there.
+    once a second, and nothing else happens there.
 
     Args:
         engine: The engine, not yet loaded.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from llem.domain.events import Phase
 from llem.domain.messages import PhaseMessage, ProgressMessage
 
-PROGRESS_EVERY_S = 0.5
+PROGRESS_EVERY_S = 1.0
+"""Each time the parent wakes up beside the measurement; nobody watching a study of hours asks for it more often."""
 
 Send = Callable[[PhaseMessage | ProgressMessage], None]
 
@@ -28,7 +29,7 @@ class Voice:
         self._send(PhaseMessage(phase=phase, t_ns=self._told_ns, devices=tuple(devices)))
 
     def progress(self, done: int, fraction: float | None = None) -> None:
-        """Tell how many passes of the phase are done, unless that was told within the last half second."""
+        """Tell how many passes of the phase are done, unless that was told within the last second."""
         now_ns = time.monotonic_ns()
         if (now_ns - self._told_ns) / 1e9 >= PROGRESS_EVERY_S:
             self._told_ns = now_ns

@@ -12,7 +12,7 @@ from llem.domain.messages import GoOn, PhaseMessage, ProgressMessage, Stagger, W
 from llem.engines.base import BatchTiming, PassCount
 from llem.worker.hearing import HearingPipe
 from llem.worker.protocol import measure
-from llem.worker.voice import Voice
+from llem.worker.voice import PROGRESS_EVERY_S, Voice
 from llem.worker.warmup import warm_up
 from llem.worker.windows import wait_until
 
@@ -154,7 +154,7 @@ def test_without_a_meter_nothing_is_done_for_figures_of_energy_alone(act):
 def test_a_worker_speaks_after_a_long_timed_pass(act):
     class Slow(ActingEngine):
         def timed_pass(self):
-            time.sleep(0.5)
+            time.sleep(PROGRESS_EVERY_S)
             return super().timed_pass()
 
     sent = act(Slow(), latency_passes=2)[1]
@@ -216,9 +216,9 @@ def test_a_repeat_is_whole_passes_that_take_long_enough_together(make):
 
 def test_a_warm_up_that_does_not_converge_ends_at_its_limit_and_says_what_still_changed(make):
     engine = ActingEngine(lambda number: 0.01 * (1 + number % 2))
-    found, sent = warmed(engine, make, warmup_max_s=0.8)
+    found, sent = warmed(engine, make, warmup_max_s=1.5)
     assert found.converged is False
-    assert found.reason.startswith("not within 0.8 s: the last 5 repeats ")
+    assert found.reason.startswith("not within 1.5 s: the last 5 repeats ")
     assert 0.5 < sent[-1].fraction <= 1
 
 
