@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import sys
 import time
 from collections import Counter
@@ -45,15 +44,6 @@ TOLD_AS = {
 """What an attempt may fail with when a process was killed."""
 
 Begin = Callable[[], tuple[Any, Any]]
-
-
-def rows_of(study: Any) -> list[tuple[Any, ...]]:
-    """Return all that the journal holds, byte for byte."""
-    connection = sqlite3.connect(f"{study.journal.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-    try:
-        return list(connection.execute("SELECT * FROM events ORDER BY seq"))
-    finally:
-        connection.close()
 
 
 def told_by(session: Any) -> list[dict[str, Any]]:
@@ -126,7 +116,7 @@ class Witness:
 
     def look(self, session: Any) -> None:
         """Compare the journal with what it has held, and with what the session has told."""
-        rows, bad = rows_of(self._study), self._tally.bad
+        rows, bad = [tuple(row) for row in self._study.rows()], self._tally.bad
         told = {(event["seq"], event["hash"]) for event in told_by(session)}
         bad["acknowledged events lost"] += len(told - {(row[0], row[-1]) for row in rows})
         kept = zip_longest(self._rows, rows[: len(self._rows)])

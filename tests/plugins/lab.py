@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections import Counter
@@ -84,6 +85,15 @@ def marked_processes(mark: str) -> dict[int, str]:
     return found
 
 
+def rows_of(journal: Path, mode: str) -> list[sqlite3.Row]:
+    connection = sqlite3.connect(f"{journal.absolute().as_uri()}?mode={mode}", uri=True, timeout=10)
+    connection.row_factory = sqlite3.Row
+    try:
+        return list(connection.execute("SELECT * FROM events ORDER BY seq"))
+    finally:
+        connection.close()
+
+
 @dataclass
 class Study:
     """A study's folder, read as a stranger would read it: by SQL and by eye."""
@@ -94,19 +104,31 @@ class Study:
     def journal(self) -> Path:
         return self.root / "journal.db"
 
+    def rows(self) -> list[sqlite3.Row]:
+        """Return all that the journal holds, byte for byte, and leave it as it lies.
+
+        A session that was killed while it closed may leave a log to roll back, and nobody can read the journal
+        without doing that: then it is done to a copy.
+
+        Raises:
+            sqlite3.OperationalError: There is no journal yet.
+        """
+        try:
+            return rows_of(self.journal, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+        with tempfile.TemporaryDirectory() as spare:
+            for path in self.root.glob(f"{self.journal.name}*"):
+                shutil.copy(path, spare)
+            return rows_of(Path(spare) / self.journal.name, "rw")
+
     def events(self, *kinds: str, trial: str | None = None) -> list[dict[str, Any]]:
         """Return the events so far, their data unfolded; nothing while there is no journal yet."""
         try:
-            connection = sqlite3.connect(f"{self.journal.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+            rows = [dict(row) for row in self.rows()]
         except sqlite3.OperationalError:
             return []
-        connection.row_factory = sqlite3.Row
-        try:
-            rows = [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
-        except sqlite3.OperationalError:
-            return []
-        finally:
-            connection.close()
         for row in rows:
             row["data"] = json.loads(row["data"])
         return [

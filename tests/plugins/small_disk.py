@@ -95,7 +95,10 @@ class SmallDisk:
 
     def make_read_only(self) -> None:
         """Have whatever opens a file refused; the kernel leaves what is open writable, unless the disk failed."""
-        self.do("mount", "--bind", self.place, self.place).do("mount", "-o", "remount,bind,ro", self.place)
+        # Elsewhere first: where a file is open for writing, it would refuse.
+        self._kept.mkdir(exist_ok=True)
+        self.do("mount", "--bind", self.place, self._kept).do("mount", "-o", "remount,bind,ro", self._kept)
+        self.do("mount", "--move", self._kept, self.place)
 
     def make_writable(self) -> None:
         """Take that back."""
