@@ -140,7 +140,8 @@ def faults(session: nox.Session) -> None:
         kept.unlink()
     settings = {"LLEM_FAULTS": "long" if long else "short", "LLEM_FAULTS_TALLY": str(FAULTS)}
     try:
-        session.run(str(programs / "pytest"), "tests/faults", *options, env=settings)
+        # Test by test to whoever is free, not by file: that of the kills alone takes as long as all the others.
+        session.run(str(programs / "pytest"), "tests/faults", "--dist", "worksteal", *options, env=settings)
     finally:
         page = [str(programs / "python"), "tests/faults/page.py", str(FAULTS)]
         session.run(*page, *(["docs/reliability.md"] if long else []))

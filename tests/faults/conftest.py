@@ -31,6 +31,7 @@ class Tally:
         bad: What must not be, counted: "events lost", "trials doubled", "processes left after 1 s". A count of zero
             says that it was looked for.
         seen: What is good to know, counted or measured: "trials completed", "ratio of …".
+        over: Whether the test came to its end; one that broke off has not looked for all that it counts.
     """
 
     fault: str = ""
@@ -38,6 +39,7 @@ class Tally:
     tried: int = 0
     bad: Counter[str] = field(default_factory=Counter)
     seen: dict[str, float | str] = field(default_factory=dict)
+    over: bool = False
 
     def look_for(self, *wrongs: str) -> None:
         """Name what is looked for, so that the page shows its zero."""
@@ -45,7 +47,8 @@ class Tally:
             self.bad[wrong] += 0
 
     def assert_nothing_wrong(self) -> None:
-        """Fail where anything that must not be was counted, or nothing was tried."""
+        """Fail where anything that must not be was counted, or nothing was tried: the last thing that a test does."""
+        self.over = True
         assert self.fault
         assert self.tried
         assert not +self.bad, dict(+self.bad)
@@ -78,6 +81,7 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
             "tried": counted.tried,
             "bad": dict(counted.bad),
             "seen": counted.seen,
+            "over": counted.over,
             "profile": PROFILE,
             "took_s": round(time.monotonic() - began_s, 1),
         }

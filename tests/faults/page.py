@@ -16,6 +16,8 @@ def table(told: list[dict[str, Any]]) -> str:
     lines = ["| what was tried | times | what was lost or wrong | what else was seen |", "|---|---|---|---|"]
     for one in told:
         bad = "<br>".join(f"{count} {wrong}" for wrong, count in one["bad"].items())
+        if not one["over"]:
+            bad = f"**the test broke off**<br>{bad}"
         seen = "<br>".join(f"{what}: {value}" for what, value in one["seen"].items())
         said = (one["fault"], one["asked"])
         fault = ". ".join(sentence[:1].upper() + sentence[1:].rstrip(".") for sentence in said if sentence)
@@ -32,10 +34,12 @@ def main(folder: Path, page: Path | None = None) -> None:
     times = sum(one["tried"] for one in told)
     took_min = sum(one["took_s"] for one in told) / 60
     wrong = sum(sum(one["bad"].values()) for one in told)
+    broken = sum(not one["over"] for one in told)
     ran = (
         f"The {' and '.join(sorted(profiles))} profile, {datetime.now(UTC):%Y-%m-%d}: {times:,} faults in "
         f"{took_min:.0f} minutes of tests on {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"Linux {platform.release().split('-')[0]}. Lost or wrong: {wrong}."
+        + (f" **Tests that broke off: {broken}.**" if broken else "")
     )
     print(f"{table(told)}\n\n{ran}")
     if page is not None:
