@@ -16,6 +16,7 @@ from llem.domain.events import (
 from llem.domain.spec import Limits
 from llem.exports.manifest import EXPORT_EVERY_S, MOST_SHARE, TICK_S, ManifestExporter, ManifestFile, export_manifest
 from llem.projections.manifest import ManifestFold
+from llem.study.supervise import LATEST_TICK_S
 
 
 class Clock:
@@ -203,6 +204,10 @@ def test_no_change_is_held_back_for_longer_than_from_tick_to_tick(make, tmp_path
         if study.exported_seq == study.fold.seq:
             since_s = None
         assert since_s is None or study.clock.now_s - since_s <= TICK_S
+
+
+def test_a_session_ticks_as_often_as_the_export_counts_on():
+    assert LATEST_TICK_S <= TICK_S
 
 
 def test_an_event_that_changes_no_entry_causes_no_export_and_the_next_one_has_it(study):

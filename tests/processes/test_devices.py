@@ -32,10 +32,9 @@ def test_of_two_studies_on_one_gpu_one_runs_and_the_other_exits_having_written_n
     lab: Any, locks: dict[str, str]
 ) -> None:
     session, study = begun(lab, locks)
-    # Studies of one name that begin in the same second would be refused for that.
-    second = lab.write(
-        name="second", measurement={**METHOD, "sensors": []}
-    )  # what it measures with is not what it runs on
+    # A name of its own: studies of one name that begin in the same second are refused for that. And no sensors: what
+    # a study measures with is not what it runs on.
+    second = lab.write(name="second", measurement={**METHOD, "sensors": []})
     before = set(lab.output.iterdir())
     refused = lab.begin_run(second, env=locks).ended(3)
     assert f"{COUNTED} is in use by another study: {study.root}" in refused.err
